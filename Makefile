@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# cp_range: build the kernel with the series, boot it, test it. Try `make help`.
+
+DEFAULT_KERNEL := 6.12
+
+KERNEL	?= $(DEFAULT_KERNEL)
+BUILD	?= $(CURDIR)/build
+JOBS	?= $(shell nproc)
+V	?= 0
+
+override BUILD := $(abspath $(BUILD))
+export KERNEL BUILD JOBS V LINUX_SRC FORCE PATCH
+
+# What each goal is made of, for messages like "[2/6]"
+STEPS.deps	:= deps
+STEPS.tree	:= deps tree
+STEPS.kernel	:= $(STEPS.tree) kernel
+STEPS.kernel-debug := $(STEPS.tree) kernel-debug
+STEPS.kernel-off := $(STEPS.tree) kernel-off
+STEPS.headers	:= $(STEPS.tree) headers
+STEPS.tests	:= $(STEPS.headers) tests initramfs
+STEPS.tools	:= deps tools
+STEPS.run	:= $(STEPS.kernel) headers tests initramfs run
+STEPS.shell	:= $(STEPS.kernel) headers tests initramfs
+STEPS.test	:= $(STEPS.kernel) headers tests initramfs tools test
+STEPS.test-debug := $(STEPS.kernel-debug) headers tests initramfs tools test
+STEPS.check	:= $(STEPS.kernel) headers
+STEPS.check-each := $(STEPS.kernel)
+STEPS.test-off	:= $(STEPS.kernel-off) headers tests initramfs
+export STEPS := $(STEPS.$(firstword $(MAKECMDGOALS)))
+
+# Test programs are the same for every kernel, so they are built with the headers
+# of one.
+headers-of := $(BUILD)/$(DEFAULT_KERNEL)
+tests-make := $(MAKE) --no-print-directory -C userspace-tests \
+	OUT=$(BUILD)/tests LINUX=$(headers-of)/linux HEADERS=$(headers-of)/headers/include
+TESTS	?= $(sort $(wildcard userspace-tests/*.c userspace-tests/*.t))
+say	= @. scripts/lib.sh; step
+
+SHELL	:= /bin/bash
+.NOTPARALLEL:
+.PHONY: help deps tree refresh kernel kernel-debug kernel-off headers headers-of-tests \
+	tests tools initramfs run test test-debug test-off check check-each shell \
+	clean distclean
+
+help:
+	@echo 'Main targets; each makes first what it needs:'
+	@echo '  run           see a program checkpoint itself, and gdb read the image'
+	@echo '  test          run all the tests (TESTS="userspace-tests/a.c ..." for some)'
+	@echo
+	@echo 'Steps:'
+	@echo '  deps          install the Debian packages that are missing'
+	@echo '  tree          unpack the kernel source and push the series'
+	@echo '  kernel        build the kernel (kernel-debug: with KASAN, lockdep, kmemleak;'
+	@echo '                kernel-off: with CONFIG_CP_RANGE off)'
+	@echo '  headers       install its headers for the tests'
+	@echo '  tests         build the test programs and the initramfs'
+	@echo '  tools         build the programs of userspace-tools'
+	@echo
+	@echo 'For developers:'
+	@echo '  refresh       put what was edited in $(patsubst $(CURDIR)/%,%,$(BUILD))/$(KERNEL)/linux into the patches'
+	@echo '                (PATCH=name: files new to the series go there)'
+	@echo '  test-debug    the tests on the debug kernel'
+	@echo '  test-off      boot a kernel with CONFIG_CP_RANGE off'
+	@echo '  check         checkpatch, sparse, W=1, shellcheck, does the series apply'
+	@echo '  check-each    build after each patch (slow)'
+	@echo '  shell         a shell in a guest (GUEST="--mem 1024": options of guest.sh)'
+	@echo '  clean         remove kernels and programs; distclean: all that was made'
+	@echo
+	@echo 'Variables: KERNEL=$(KERNEL)  BUILD=$(patsubst $(CURDIR)/%,%,$(BUILD))  JOBS=$(JOBS)  V=1 (show all output)'
+	@echo '  LINUX_SRC=  a kernel tree or tarball instead of the Debian package'
+
+deps:
+	@scripts/deps.sh
+
+tree: deps
+	@scripts/tree.sh
+
+refresh:
+	@scripts/refresh.sh
+
+kernel: tree
+	@scripts/kernel.sh normal
+
+kernel-debug: tree
+	@scripts/kernel.sh debug
+
+kernel-off: tree
+	@scripts/kernel.sh off
+
+headers: tree
+	@scripts/headers.sh
+
+ifeq ($(KERNEL),$(DEFAULT_KERNEL))
+headers-of-tests: headers
+else
+headers-of-tests: deps
+	@KERNEL=$(DEFAULT_KERNEL) LINUX_SRC= scripts/tree.sh
+	@KERNEL=$(DEFAULT_KERNEL) LINUX_SRC= scripts/headers.sh
+endif
+
+tests: headers-of-tests
+	$(say) tests "Test programs, in $(BUILD)/tests"
+	@$(tests-make) -j$(JOBS)
+	@scripts/initramfs.sh
+
+tools: deps
+	$(say) tools "Tools, in $(BUILD)/tools"
+	@$(MAKE) --no-print-directory -C userspace-tools OUT=$(BUILD)/tools -j$(JOBS)
+
+run: kernel tests
+	@scripts/run.sh
+
+prove	= prove --timer --jobs $(JOBS) --exec scripts/tap.sh $(TESTS)
+
+test: kernel tests tools
+	$(say) test "Tests, each in a fresh guest"
+	@CP_VARIANT=normal $(prove)
+
+test-debug: kernel-debug tests tools
+	$(say) test "Tests on the debug kernel, each in a fresh guest"
+	@CP_VARIANT=debug $(prove)
+
+test-off: kernel-off tests
+	@scripts/guest.sh --kernel off /tests/enosys
+
+check: kernel headers
+	@scripts/check.sh
+
+check-each: kernel
+	@scripts/check-each.sh
+
+shell: kernel tests
+	@scripts/shell.sh $(GUEST)
+
+kernels	:= $(addprefix $(BUILD)/,$(notdir $(wildcard kernel-patches/*)))
+others	:= $(addprefix $(BUILD)/,tests tools run initramfs initramfs.cpio init.log shell accelerator)
+
+clean:
+	rm -rf $(foreach k,$(kernels),$(addprefix $k/,normal debug off check each) $k/headers*) $(others)
+
+# BUILD may be a folder that has other things in it
+distclean:
+	rm -rf $(kernels) $(others)
+	[ ! -d $(BUILD) ] || rmdir --ignore-fail-on-non-empty $(BUILD)

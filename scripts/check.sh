@@ -1,0 +1,144 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What a reviewer would run before reading: style, warnings, does it apply.
+# All checks run; the exit status says whether each was clean.
+. "$(dirname "$0")/lib.sh"
+
+"$top/scripts/deps.sh" check
+
+out=$work/check
+failed=0
+mapfile -t series < <(series_of "$patches/series")
+rm -rf "$out"
+mkdir -p "$out"
+
+# verdict WHAT FILE-WITH-FINDINGS
+verdict() {
+	if [ -s "$2" ]; then
+		say "FAIL  $1"
+		sed 's/^/      /' "$2" >&2
+		failed=1
+	else
+		say "ok    $1"
+	fi
+}
+
+check_shell() {
+	(cd "$top" && shellcheck scripts/*.sh .ci/run) >"$out/shellcheck" 2>&1 || true
+	verdict "shellcheck of the scripts" "$out/shellcheck"
+}
+
+check_userspace() {
+	make --no-print-directory -k -j"$JOBS" -C "$top/userspace-tests" OUT="$out/tests" \
+		LINUX="$linux" HEADERS="$work/headers/include" >"$out/userspace.log" 2>&1 || true
+	make --no-print-directory -k -j"$JOBS" -C "$top/userspace-tools" OUT="$out/tools" \
+		>>"$out/userspace.log" 2>&1 || true
+	musl-gcc -O2 -Wall -Wextra -c -o /dev/null "$top/scripts/init.c" >>"$out/userspace.log" 2>&1 || true
+	grep -E '(warning|error):|\*\*\*' "$out/userspace.log" >"$out/userspace" || true
+	verdict "tests and tools compile without a warning" "$out/userspace"
+}
+
+check_header() {
+	local header=include/uapi/linux/cp_range.h
+	local copy=$top/userspace-tools/include/linux/cp_range.h
+	[ -f "$linux/$header" ] || return 0
+	diff -u "$linux/$header" "$copy" >"$out/header" 2>&1 || true
+	verdict "the tools' cp_range.h is the kernel's" "$out/header"
+}
+
+# A few lines of checkpatch are about what a series in a folder cannot have.
+check_checkpatch() {
+	local patch
+	for patch in "${series[@]}"; do
+		(cd "$linux" && scripts/checkpatch.pl --strict --terse --no-summary \
+			"$patches/$patch") >"$out/checkpatch" 2>&1 || true
+		verdict "checkpatch --strict $patch" "$out/checkpatch"
+	done
+}
+
+# What the patches touch, as the source has it: quilt kept a copy, empty when
+# there was nothing.
+originals() {	# FOLDER
+	local patch file
+	mkdir -p "$1"
+	for patch in "${series[@]}"; do
+		(cd "$linux/.pc/$patch" && find . -type f ! -name .timestamp) |
+		while read -r file; do
+			if ! grep -qxF "$file" "$out/seen"; then
+				echo "$file" >>"$out/seen"
+				[ -s "$linux/.pc/$patch/$file" ] || continue
+				mkdir -p "$1/$(dirname "$file")"
+				cp "$linux/.pc/$patch/$file" "$1/$file"
+			fi
+		done
+	done
+}
+
+check_apply() {
+	local git="git -c user.name=check -c user.email=check@localhost -c gc.auto=0"
+	cp -r "$out/originals" "$out/quilt"
+	cp -r "$out/originals" "$out/git"
+
+	(cd "$out/quilt" && quilt push -a -q --fuzz=0) >"$out/log" 2>&1 && : >"$out/log"
+	verdict "quilt push -a, without fuzz" "$out/log"
+
+	(
+		cd "$out/git" && $git init -q && $git add -A -f && $git commit -q -m base
+		for patch in "${series[@]}"; do
+			$git am -q "$patches/$patch"
+		done
+	) >"$out/log" 2>&1 && : >"$out/log"
+	verdict "git am of each patch" "$out/log"
+
+	diff -r -x .git -x .pc "$out/git" "$out/quilt" >"$out/log" 2>&1 || true
+	verdict "both make the same files" "$out/log"
+}
+
+# Warnings of sparse and W=1 in the files that are touched, without line numbers.
+warnings() {	# TREE O-FOLDER
+	local linux=$1 targets
+	mkdir -p "$2"
+	cp "$work/normal/fragment" "$2/"
+	kernel_make O="$2" KCONFIG_ALLCONFIG="$2/fragment" allnoconfig >"$2/log" 2>&1
+	kernel_make O="$2" prepare >>"$2/log" 2>&1
+	targets=$(cd "$linux" && sed -n 's|^\./\(.*\)\.c$|\1.c|p' "$out/seen" |
+		grep -Ev '^(tools|samples|Documentation)/' |
+		while read -r file; do [ ! -f "$file" ] || echo "${file%.c}.o"; done)
+	# shellcheck disable=SC2086	# a list
+	kernel_make O="$2" -k W=1 C=2 $targets >>"$2/log" 2>&1 ||
+		echo "$2/log: not everything compiled" >&2
+	grep -hE '(warning|error):' "$2/log" | sed "s|^$linux/||; s|^\.\./[^ ]*linux[^/]*/||" |
+		sed -E 's/:[0-9]+(:[0-9]+)?:/:/' | sort -u
+}
+
+check_warnings() {
+	# the same tree with the touched files as they were
+	cp -al "$linux" "$out/linux"
+	rm -rf "$out/linux/.pc"
+	sed 's|^\./||' "$out/seen" | while read -r file; do
+		rm -f "$out/linux/$file"
+		[ ! -f "$out/originals/$file" ] || cp "$out/originals/$file" "$out/linux/$file"
+	done
+	say "      compiling the touched files, without and with the series"
+	warnings "$out/linux" "$out/before" >"$out/warnings.before"
+	warnings "$linux" "$out/after" >"$out/warnings.after"
+	comm -13 "$out/warnings.before" "$out/warnings.after" >"$out/warnings"
+	verdict "sparse and W=1 say nothing new" "$out/warnings"
+	rm -rf "$out/linux"
+}
+
+check_shell
+check_userspace
+check_header
+if [ "${#series[@]}" = 0 ]; then
+	say "      the series is empty: nothing more to check"
+else
+	: >"$out/seen"
+	originals "$out/originals"
+	check_checkpatch
+	check_apply
+	check_warnings
+fi
+[ "$failed" = 0 ] || die "not everything is clean; the files are in $out"
+say "All clean ($(elapsed))."

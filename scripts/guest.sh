@@ -1,0 +1,213 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs one program in a fresh guest; see usage() below.
+
+# What ends this script before its last line is the harness failing, not the program.
+die_status=125
+set -E
+trap 'exit 125' ERR
+. "$(dirname "$0")/lib.sh"
+
+usage() {
+	cat <<'EOF'
+usage: guest.sh [OPTIONS] [--] PROGRAM [ARGUMENTS]
+
+Boots a guest, runs PROGRAM in it (a path in the guest: test programs are in
+/tests), passes its output through and exits with its status. 128 + n: killed by
+signal n. 125: the guest panicked, hung, died, or its kernel complained; its log
+is kept, and named on stderr.
+
+  --kernel normal|debug|off  which kernel (default normal); or set KERNEL_IMAGE
+                             to a bzImage
+  --mem MIB                  memory (default 512)
+  --smp N                    processors (default 1)
+  --swap MIB                 a swap device, switched on
+  --disk MIB                 an empty ext4 on /disk
+  --share DIR                the host's DIR on /host, for writing too
+  --add FILE[:PATH]          FILE of the host as PATH (default /tests/<name>)
+  --append STRING            more words for the kernel command line
+  --icount                   one instruction is one nanosecond: for counting
+  --timeout SECONDS          after which it hangs (default 180, debug 600)
+  --allow REGEX              lines of the kernel log that are no complaint
+  --log FILE                 keep the kernel log there, whatever happens
+  --kmemleak                 look for leaked kernel memory at the end (debug)
+  --tty                      a person talks to the program
+EOF
+	exit "${1:-125}"
+}
+
+kernel=normal mem=512 smp=1 swap='' disk='' share='' append='' icount='' timeout=''
+allow='' kmemleak='' tty='' log='' keep='' add=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--kernel)	kernel=$2; shift ;;
+	--mem)		mem=$2; shift ;;
+	--smp)		smp=$2; shift ;;
+	--swap)		swap=$2; shift ;;
+	--disk)		disk=$2; shift ;;
+	--share)	share=$2; shift ;;
+	--add)		add+=("$2"); shift ;;
+	--append)	append="$append $2"; shift ;;
+	--timeout)	timeout=$2; shift ;;
+	--allow)	allow=$2; shift ;;
+	--log)		log=$2 keep=1; shift ;;
+	--icount)	icount=1 ;;
+	--kmemleak)	kmemleak=1 ;;
+	--tty)		tty=1 ;;
+	--help)		usage 0 ;;
+	--)		shift; break ;;
+	-*)		echo "guest.sh: no such option: $1" >&2; usage ;;
+	*)		break ;;
+	esac
+	shift
+done
+[ $# -gt 0 ] || usage
+[ "$timeout" ] || { timeout=180; [ "$kernel" != debug ] || timeout=600; }
+
+target=kernel-$kernel
+image=${KERNEL_IMAGE:-$work/$kernel/arch/x86/boot/bzImage}
+[ -f "$image" ] || die "there is no kernel $image; run 'make ${target%-normal}'"
+[ -f "$BUILD/initramfs.cpio" ] || die "there is no $BUILD/initramfs.cpio; run 'make tests'"
+
+mkdir -p "$BUILD/run"
+name=$(basename "$1")
+run=$(mktemp -d "$BUILD/run/$name.XXXXXX")
+log=${log:-$run.log}
+trap 'rm -rf "$run"' EXIT
+
+# The archive that guests share, then a small one of this guest's own: what to do,
+# and added files.
+pack() {	# FOLDER
+	cat "$BUILD/initramfs.cpio"
+	(cd "$1" && find . -mindepth 1 | cpio -o -H newc -R +0:+0 --quiet)
+}
+
+devices=()
+new_disk() {	# FILE; its name in the guest goes to disk_name
+	local letters=abcd n=$((${#devices[@]} / 4))
+	disk_name=vd${letters:n:1}
+	devices+=(-drive "file=$1,if=none,id=$disk_name,format=raw,cache=unsafe"
+		  -device "virtio-blk-pci,drive=$disk_name")
+}
+
+mkdir -p "$run/root" "$run/probe"
+{
+	if [ "$swap" ]; then
+		truncate -s "${swap}M" "$run/swap.img"
+		mkswap "$run/swap.img" >/dev/null 2>&1
+		new_disk "$run/swap.img"
+		echo "swap $disk_name"
+	fi
+	if [ "$disk" ]; then
+		truncate -s "${disk}M" "$run/disk.img"
+		# only features that the oldest kernel knows
+		mke2fs -q -F -t ext4 -m 0 \
+			-O none,has_journal,ext_attr,dir_index,filetype,extent,sparse_super,large_file \
+			"$run/disk.img" >/dev/null 2>&1
+		new_disk "$run/disk.img"
+		echo "disk $disk_name"
+	fi
+	if [ "$share" ]; then
+		mkdir -p "$share"
+		share=$(cd "$share" && pwd)
+		devices+=(-virtfs "local,path=$share,mount_tag=host,security_model=none")
+		echo share
+	fi
+	[ -z "$tty" ] || echo tty
+	[ -z "$kmemleak" ] || echo kmemleak
+	printf 'arg %s\n' "$@"
+} >"$run/root/guest.conf"
+: >"$run/probe/guest.conf"
+
+for file in ${add[@]+"${add[@]}"}; do
+	path=${file#*:}
+	[ "$path" != "$file" ] || path=/tests/$(basename "$file")
+	mkdir -p "$run/root/$(dirname "$path")"
+	cp -L "${file%%:*}" "$run/root/$path"
+done
+
+# "quiet" would hide warnings. A busy host must not look like a hung guest.
+cmdline='console=ttyS0 loglevel=5 panic=-1 printk.devkmsg=on'
+cmdline="$cmdline rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60$append"
+cpu=max
+
+# Without nolapic_timer the kernel spends 14 s of guest time on calibration.
+if [ "$icount" ]; then
+	cmdline="nolapic_timer tsc=reliable no_timer_check lpj=1000000 $cmdline"
+	cpu=max,-erms smp=1
+fi
+
+boot() {	# SECONDS INITRAMFS LOG QEMU-OPTIONS...
+	local limit=$1 initramfs=$2 log=$3
+	shift 3
+	timeout --foreground -k 5 "$limit" qemu-system-x86_64 \
+		-machine q35 -cpu "$cpu" -smp "$smp" -m "$mem" \
+		-nodefaults -no-user-config -display none -no-reboot \
+		-kernel "$image" -initrd "$initramfs" -append "$cmdline" \
+		-device isa-debug-exit,iobase=0x501,iosize=1 \
+		-chardev "file,id=log,path=$log" -serial chardev:log \
+		-chardev stdio,id=out,signal=off -serial chardev:out "$@"
+}
+
+# A /dev/kvm that opens says little: on some machines no guest boots with it. So
+# one is booted, and the answer kept.
+tcg=tcg,thread=multi
+accelerator() {
+	local answer=$BUILD/accelerator
+	if [ ! -f "$answer" ]; then
+		echo "$tcg" >"$run/answer"
+		if [ -w /dev/kvm ]; then
+			printf 'guest.sh: trying KVM, once\n' >&2
+			pack "$run/probe" >"$run/initramfs"
+			boot 20 "$run/initramfs" "$run/probe.log" -accel kvm \
+				</dev/null >/dev/null 2>&1 || true
+			! grep -q 'guest: exit status 0' "$run/probe.log" ||
+				echo kvm >"$run/answer"
+		fi
+		mv "$run/answer" "$answer"
+	fi
+	if [ -w /dev/kvm ]; then cat "$answer"; else echo "$tcg"; fi
+}
+
+# The exit status of this guest, or nothing.
+status_in() {
+	tr -d '\r' <"$1" | sed -n 's/.*guest: exit status \([0-9]*\)$/\1/p' | tail -n 1
+}
+
+complaints='WARNING:|BUG[: ]|Oops|KASAN|KFENCE|UBSAN|general protection fault[,:]|Kernel panic|possible .*(locking|deadlock|dependency)|inconsistent lock state|suspicious RCU|unlock balance|held lock|still held|blocked for more than|rcu:.*(stall|INFO)|detected stall|soft lockup|[Bb]ad page|Bad rss|Bad swap|(list|stack|slab|freelist|page table).*corrupt|refcount_t:|unreferenced object|sleeping function|scheduling while atomic|nable to handle|double fault|page_table_check'
+
+if [ "$icount" ]; then
+	accel=(-accel tcg -icount 'shift=0,sleep=off')
+else
+	accel=(-accel "$(accelerator)")
+fi
+pack "$run/root" >"$run/initramfs"
+code=0
+if [ "$tty" ]; then
+	boot 86400 "$run/initramfs" "$log" "${accel[@]}" ${devices[@]+"${devices[@]}"} || code=$?
+else
+	boot "$timeout" "$run/initramfs" "$log" "${accel[@]}" ${devices[@]+"${devices[@]}"} \
+		</dev/null || code=$?
+fi
+
+[ -f "$log" ] || die "QEMU did not start"
+status=$(status_in "$log")
+found=$(tr -d '\r' <"$log" | grep -v 'guest: ' | grep -E "$complaints" |
+	{ [ -z "$allow" ] && cat || grep -vE "$allow"; }) || true
+
+if [ -n "$found" ]; then
+	head -n 20 <<<"$found" >&2
+fi
+grep -o 'guest: .*\(failed\|killed\|cannot\).*' "$log" >&2 || true
+if [ "$code" = 124 ] || [ "$code" = 137 ]; then
+	die "$name: the guest hung: it did not end in $timeout s; its log is $log"
+elif grep -q 'Kernel panic' "$log"; then
+	die "$name: the guest panicked; its log is $log"
+elif [ -z "$status" ] || [ "$code" != $(((2 * status + 1) & 255)) ]; then
+	die "$name: the guest died (QEMU's status $code, the program's '$status'); its log is $log"
+elif [ -n "$found" ]; then
+	die "$name: the kernel complained; its log is $log"
+fi
+[ "$keep" ] || rm -f "$log"
+exit "$status"

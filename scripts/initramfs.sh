@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Packs init, the test programs and musl's dynamic loader into the initramfs that
+# every guest of every kernel boots. Needs no root: init makes the devices.
+. "$(dirname "$0")/lib.sh"
+
+stage=$BUILD/initramfs
+image=$BUILD/initramfs.cpio
+
+step initramfs "Initramfs, in $image"
+mkdir -p "$stage" "$BUILD/tests"
+
+if [ "$top/scripts/init.c" -nt "$stage/init" ]; then
+	logged "$BUILD/init.log" "compiling init" \
+		musl-gcc -static -O2 -Wall -Wextra -o "$stage/init" "$top/scripts/init.c"
+fi
+if [ -f "$image" ] &&
+   [ -z "$(find "$stage/init" "$BUILD/tests" "$0" -newer "$image" ! -name '*.d')" ]; then
+	say "  unchanged"
+	exit 0
+fi
+
+rm -rf "${stage:?}/tests" "${stage:?}/lib"
+mkdir -p "$stage/tests" "$stage/lib"
+find "$BUILD/tests" -maxdepth 1 -type f -perm -u+x -exec cp -t "$stage/tests" {} +
+# what the _dyn programs are linked with
+cp -L /lib/ld-musl-x86_64.so.1 "$stage/lib/"
+
+(cd "$stage" && find . -mindepth 1 | sort |
+	cpio -o -H newc -R +0:+0 --quiet --reproducible) >"$image.new"
+mv "$image.new" "$image"
+say "  $(find "$stage/tests" -type f | wc -l) programs, $(du -h "$image" | cut -f1)"

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What the scripts share: where things lie, and how they talk. Sourced, not run.
+
+set -euo pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+KERNEL=${KERNEL:-$(sed -n 's/^DEFAULT_KERNEL := //p' "$top/Makefile")}
+BUILD=$(mkdir -p "${BUILD:-$top/build}" && cd "${BUILD:-$top/build}" && pwd)
+JOBS=${JOBS:-$(nproc)}
+V=${V:-0}
+
+patches=$top/kernel-patches/$KERNEL	# the series and what belongs to it
+work=$BUILD/$KERNEL			# everything made for this kernel
+linux=$work/linux			# the source, with the series pushed
+export pushed=$work/pushed		# the patches as they were when pushed
+
+PATH=$PATH:/usr/sbin:/sbin		# mkswap, mke2fs
+export PATH LC_ALL=C
+
+# Quilt as this repository wants it, whatever ~/.quiltrc says.
+export QUILTRC=$top/scripts/quiltrc
+export QUILT_PATCHES=$patches QUILT_SERIES=$patches/series
+
+if [ -t 2 ]; then on_terminal=1; else on_terminal=; fi
+
+# One step of what was asked for: "[2/6] text". The Makefile exports STEPS.
+step() {
+	local name=$1 i=0 n=0 s
+	shift
+	for s in ${STEPS:-}; do
+		n=$((n + 1))
+		[ "$s" != "$name" ] || i=$n
+	done
+	if [ "$i" -gt 0 ]; then
+		say "[$i/$n] $*"
+	else
+		say "$*"
+	fi
+}
+
+say() {
+	printf '%s\n' "$*" >&2
+}
+
+# What was tried, on what, what went wrong, what to do.
+die() {
+	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+	exit "${die_status:-1}"
+}
+
+elapsed() {
+	printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60))
+}
+
+# progress WHAT TOTAL UNIT: counts the lines on stdin. On a terminal one line that
+# is written over, else a line every 20 seconds. TOTAL 0: not known.
+progress() {
+	local what=$1 total=$2 unit=$3 n=0 next=1 of='' end=''
+	while IFS= read -r _; do
+		n=$((n + 1))
+		[ "$SECONDS" -ge "$next" ] || continue
+		if [ "$total" -gt 0 ]; then
+			of=" of about $total"
+			[ "$n" -le "$total" ] || of=" ($total expected)"
+		fi
+		if [ "$on_terminal" ]; then
+			printf '\r  %s: %d%s %s, %s\033[K' "$what" "$n" "$of" "$unit" "$(elapsed)" >&2
+			end='\r\033[K' next=$((SECONDS + 1))
+		else
+			say "  $what: $n$of $unit, $(elapsed)"
+			next=$((SECONDS + 20))
+		fi
+	done
+	printf '%b' "$end" >&2
+}
+
+# logged LOG WHAT COMMAND...: all output into LOG; its end is shown on failure.
+logged() {
+	local log=$1 what=$2
+	shift 2
+	mkdir -p "$(dirname "$log")"
+	if [ "$V" = 1 ]; then
+		"$@" 2>&1 | tee "$log" >&2
+	elif ! "$@" >"$log" 2>&1; then
+		tail -n 25 "$log" >&2
+		die "$what failed; all of its output is in $log"
+	fi
+}
+
+# setting NAME: a value of kernel-patches/<version>/source
+setting() {
+	sed -n "s/^$1=//p" "$patches/source"
+}
+
+# The patches named in a series file, without comments.
+series_of() {
+	[ ! -f "$1" ] || sed 's/[[:space:]]*#.*//; s/[[:space:]]*$//; /^$/d' "$1"
+}
+
+# The C compiler for a kernel. The fixed names and times are what makes one build
+# equal the next, for ccache.
+kernel_make() {
+	local cc=gcc
+	! command -v ccache >/dev/null || cc='ccache gcc'
+	CCACHE_BASEDIR=$BUILD \
+	KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' \
+	KBUILD_BUILD_USER=cp_range KBUILD_BUILD_HOST=localhost \
+	KBUILD_BUILD_VERSION=1 \
+	make -C "$linux" -j"$JOBS" ARCH=x86_64 CC="$cc" HOSTCC="$cc" "$@"
+}
+
+[ -d "$patches" ] || die "there is no $patches: KERNEL=$KERNEL is not known here"

@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Shows the main job: a program in a guest saves itself and goes on; here gdb
+# opens the image and finds the moment of the call.
+. "$(dirname "$0")/lib.sh"
+
+share=$BUILD/run/demo
+program=$BUILD/tests/demo
+
+step run "A program checkpoints itself in a guest"
+rm -rf "$share"
+mkdir -p "$share"
+
+shown=12	# rows of readelf
+
+printf '\n$ demo    (in the guest)\n'
+# The image is made in the guest's /tmp, like any; then it is copied to the host.
+"$top/scripts/guest.sh" --share "$share" /tests/demo_run /host
+
+image=$(find "$share" -name '*-cp0' -print -quit)
+[ -n "$image" ] || die "the guest left no image in $share"
+
+printf '\n$ readelf -lW %s    (on the host)\n' "$(basename "$image")"
+readelf -lW "$image" >"$share/readelf"
+grep -E '^  (Type .*Offset|[A-Z<].* 0x.* 0x)' "$share/readelf" >"$share/runs"
+head -n $((shown + 1)) "$share/runs"
+more=$(($(wc -l <"$share/runs") - shown - 1))
+[ "$more" -le 0 ] || echo "  ... and $more more"
+
+printf '\n$ gdb demo -c %s    (on the host)\n' "$(basename "$image")"
+gdb_args=()
+for command in backtrace 'print voyage.ship' 'print voyage.route[voyage.stop]' 'print cargo[9000000]'; do
+	gdb_args+=(-ex "echo (gdb) $command\\n" -ex "$command")
+done
+# With the guest's files as sysroot gdb finds what the image says was mapped.
+gdb -nx -batch -iex "set sysroot $BUILD/initramfs" "${gdb_args[@]}" "$program" -c "$image" 2>&1 | tee "$share/gdb"
+if ! grep -q 'land (' "$share/gdb" || ! grep -q 'name = "Jupiter' "$share/gdb"; then
+	die "gdb did not find the moment of the call in $image"
+fi
+
+cat <<EOF
+
+A program in the guest filled 16 MiB, called cp_range(0, ~0UL) and went on.
+The image is an ELF core file of $(du -h --apparent-size "$image" | cut -f1)B: $image
+Look into it yourself: gdb $program -c $image
+EOF

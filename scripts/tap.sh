@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs one test for prove: tap.sh userspace-tests/NAME.c | userspace-tests/NAME.t
+#
+# A .c was compiled to a guest program of that name. It is run once for each of its
+# lines "/* guest: OPTIONS */" (options of guest.sh), in a fresh guest. A .t runs here
+# and finds guest.sh in $GUEST, the test programs in $TESTS_DIR, room for its files
+# in $RUN_DIR. CP_VARIANT says which kernel: normal or debug.
+. "$(dirname "$0")/lib.sh"
+
+file=$1
+name=$(basename "${file%.*}")
+export CP_VARIANT=${CP_VARIANT:-normal}
+export BUILD KERNEL GUEST=$top/scripts/guest.sh TESTS_DIR=$BUILD/tests
+export RUN_DIR=$BUILD/run/$name
+
+if [ "${file##*.}" = t ]; then
+	mkdir -p "$RUN_DIR"
+	exec "$file"
+fi
+
+options=(--kernel "$CP_VARIANT")
+[ "$CP_VARIANT" != debug ] || [ "${KMEMLEAK:-1}" = 0 ] || options+=(--kmemleak)
+
+run() {	# MORE-OPTIONS
+	local status=0
+	# shellcheck disable=SC2086	# a list
+	"$GUEST" "${options[@]}" $1 "/tests/$name" || status=$?
+	[ "$status" != 4 ] || status=0	# a skip; its lines of TAP say so
+	return "$status"
+}
+
+mapfile -t guests < <(sed -n 's|^[/ ]\*\+ *guest: *\([^*]*\)\(\*/\)\?$|\1|p' "$file")
+if [ "${#guests[@]}" -le 1 ]; then
+	run "${guests[0]:-}"
+	exit
+fi
+
+# Several guests: their lines become one stream, numbered through.
+failed=0
+{
+	for guest in "${guests[@]}"; do
+		echo "# guest: $guest"
+		run "$guest" || echo "# exit status $?"
+	done
+} | awk '
+	/^TAP version/		{ next }
+	/^1\.\.[0-9]+/		{ sub(/^1\.\./, ""); plan += $1; next }
+	/^(not )?ok [0-9]+/	{ sub(/ok [0-9]+/, "ok " ++n) }
+	/^# exit status/	{ bad = $4 }
+				{ print; fflush() }
+	END			{ print "1.." plan + 0; exit bad }
+' || failed=$?
+exit "$failed"
