@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * cp_range(), inc_cp_range() - a program saves its own memory
+ *
+ * The image is an ELF core file, /tmp/<pid>-cp<n>:
+ *
+ *	offset 0	ELF header, written last: a file without it is no image
+ *	4096		the bytes of the DATA runs, in address order
+ *	then		the notes (one PT_NOTE)
+ *	then		the program headers: PT_NOTE, then one a run, in
+ *			address order
+ *	then		past 65,534 program headers, one section header (PN_XNUM)
+ *
+ * Every mapped address of the requested range is in exactly one run, and a run
+ * never crosses a mapping:
+ *
+ *	DATA	 PT_LOAD, p_filesz == p_memsz: the bytes are in this image
+ *	HOLE	 PT_LOAD, p_filesz == 0: mapped, nothing of its own; p_paddr is
+ *		 one of CP_HOLE_*
+ *	SAME	 PT_CP_SAME, p_filesz == 0: as in the parent image, or, where the
+ *		 parent's range leaves the address out, in the nearest older one
+ *	SKIPPED	 PT_CP_SKIPPED, p_filesz == 0: left out; p_paddr is one of
+ *		 CP_SKIP_*
+ *
+ * p_flags are the mapping's protection. The class of the file (32 or 64 bit) is
+ * that of the program.
+ */
+#ifndef _UAPI_LINUX_CP_RANGE_H
+#define _UAPI_LINUX_CP_RANGE_H
+
+#include <linux/types.h>
+
+/* The owner and the type of the note that struct cp_note is the content of. */
+#define CP_NOTE_OWNER		"CP_RANGE"
+#define CP_NOTE_TYPE		0x43505247	/* "CPRG" */
+#define CP_NOTE_VERSION		1
+
+/* Program header types, in the range that ELF leaves to operating systems. */
+#define PT_CP_SAME		0x6c637001
+#define PT_CP_SKIPPED		0x6c637002
+
+/* Why a HOLE has no bytes: p_paddr of a PT_LOAD without them. */
+enum cp_hole {
+	CP_HOLE_ZERO		= 0,	/* reads as zeros */
+	CP_HOLE_FILE		= 1,	/* reads from the mapped file */
+};
+
+/* Why a run is left out: p_paddr of a PT_CP_SKIPPED. */
+enum cp_skip {
+	CP_SKIP_IO		= 1,	/* VM_IO: device memory */
+	CP_SKIP_PFNMAP		= 2,	/* VM_PFNMAP: no struct page behind it */
+	CP_SKIP_LOCKED		= 3,	/* VM_LOCKED: mlock() keeps it off disk */
+	CP_SKIP_NOREAD		= 4,	/* no VM_READ */
+	CP_SKIP_DONTCOPY	= 5,	/* VM_DONTCOPY: MADV_DONTFORK */
+	CP_SKIP_DONTDUMP	= 6,	/* VM_DONTDUMP: MADV_DONTDUMP */
+	CP_SKIP_SECRET		= 7,	/* memfd_secret(), even when munlocked */
+	CP_SKIP_POISON		= 8,	/* hardware-poisoned or UFFDIO_POISON */
+	CP_SKIP_RESERVED	= 9,	/* PG_reserved: the kernel's own page */
+	CP_SKIP_OFFLINE		= 10,	/* PG_offline: taken by a balloon */
+	CP_SKIP_SPECIAL		= 11,	/* an entry without a struct page */
+	CP_SKIP_FAULT		= 12,	/* cannot be brought in: SIGBUS on a read */
+};
+
+enum cp_kind {
+	CP_KIND_FULL		= 1,
+	CP_KIND_INCREMENTAL	= 2,
+};
+
+/* Why an image is of its kind. */
+enum cp_reason {
+	CP_REASON_CP_RANGE	= 1,	/* full: cp_range() was called */
+	CP_REASON_FIRST		= 2,	/* full: the caller's counter was 0 */
+	CP_REASON_NO_CHAIN	= 3,	/* full: first of this address space (exec) */
+	CP_REASON_BROKEN	= 4,	/* full: the last checkpoint failed */
+	CP_REASON_OTHER_PROCESS	= 5,	/* full: another process began the chain */
+	CP_REASON_CHAIN		= 6,	/* incremental */
+	CP_REASON_NO_TRACKING	= 7,	/* full: changes cannot be tracked here */
+};
+
+#define CP_ID_SIZE		16
+#define CP_NAME_SIZE		40
+
+/**
+ * struct cp_note - what an image says of itself
+ * @version:	 CP_NOTE_VERSION
+ * @size:	 bytes of this structure; later versions only append
+ * @kind:	 enum cp_kind
+ * @reason:	 enum cp_reason
+ * @pid:	 process id (tgid), as the caller sees it
+ * @tid:	 thread id of the caller, as it sees it; the <pid> of the name
+ * @n:		 the caller's counter before this checkpoint; the <n> of the name
+ * @req_start:	 first argument of the call
+ * @req_end:	 second argument of the call
+ * @start:	 the range looked at, in whole pages: first byte
+ * @end:	 and the byte after the last
+ * @page_size:	 bytes a page
+ * @realtime_ns: time of the call, in ns since 1970 UTC
+ * @monotonic_ns: the same, CLOCK_MONOTONIC
+ * @pages_data:	 pages in DATA runs
+ * @pages_same:	 pages in SAME runs
+ * @pages_hole:	 pages in HOLE runs
+ * @pages_skipped: pages in SKIPPED runs
+ * @runs:	 number of runs: program headers less the PT_NOTE
+ * @id:		 random, this image's own
+ * @parent_id:	 the parent's @id, zeros in a full image
+ * @parent:	 the parent's file name without its folder, NUL padded; empty in a
+ *		 full image
+ * @crc:	 CRC-32 (IEEE 802.3, as zlib's crc32()) of the notes with this
+ *		 field as 0, then the program headers, then the section header if
+ *		 there is one
+ * @reserved:	 0
+ */
+struct cp_note {
+	__u32	version;
+	__u32	size;
+	__u32	kind;
+	__u32	reason;
+	__u32	pid;
+	__u32	tid;
+	__u64	n;
+	__u64	req_start;
+	__u64	req_end;
+	__u64	start;
+	__u64	end;
+	__u64	page_size;
+	__u64	realtime_ns;
+	__u64	monotonic_ns;
+	__u64	pages_data;
+	__u64	pages_same;
+	__u64	pages_hole;
+	__u64	pages_skipped;
+	__u64	runs;
+	__u8	id[CP_ID_SIZE];
+	__u8	parent_id[CP_ID_SIZE];
+	char	parent[CP_NAME_SIZE];
+	__u32	crc;
+	__u32	reserved;
+};
+
+#endif /* _UAPI_LINUX_CP_RANGE_H */

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the files of libcpimg share and programs do not see. */
+#ifndef LIBCPIMG_H
+#define LIBCPIMG_H
+
+#include <cpimg.h>
+
+__attribute__((format(printf, 3, 4)))
+int cpimg_fail(struct cpimg_error *err, enum cpimg_errcode code,
+	       const char *fmt, ...);
+int cpimg_pread_file(const struct cpimg *img, uint64_t offset, void *buf,
+		     size_t len, struct cpimg_error *err);
+int cpimg_read_run(const struct cpimg *img, const struct cpimg_run *run,
+		   uint64_t addr, void *buf, size_t len,
+		   struct cpimg_error *err);
+size_t cpimg_index_after(const struct cpimg *img, uint64_t addr);
+
+#endif /* LIBCPIMG_H */
