@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The headers that programs include: C and C++, strict, without the rest of the
+# tree; and the note has one layout for 32 and 64 bits.
+. "$(dirname "$0")/lib/host.sh"
+
+include=$(dirname "$0")/../userspace-tools/include
+saw=$RUN_DIR/output
+
+plan 8
+
+compile() {	# COMPILER OPTIONS: stdin compiles, with no warning
+	"$@" -Wall -Wextra -Werror -I"$include" -fsyntax-only - >"$saw" 2>&1
+}
+
+call='
+#include <cp_range.h>
+#include <cpimg.h>
+int main() { char c[1]; return (int)(cp_range(c, c + 1) + inc_cp_range(c, c + 1)); }'
+
+for std in c99 c11 gnu17; do
+	compile gcc -std=$std -pedantic -x c <<<"$call"
+	ok "C: $std"
+done
+for std in c++98 c++11 c++20; do
+	if command -v g++ >/dev/null; then
+		compile g++ -std=$std -x c++ <<<"$call"
+		ok "C++: $std"
+	else
+		skip "C++: $std" "no g++"
+	fi
+done
+
+layout='
+#include <linux/cp_range.h>
+#include <stddef.h>
+#define AT(field, offset) _Static_assert(offsetof(struct cp_note, field) == offset, #field)
+AT(n, 24); AT(req_start, 32); AT(page_size, 64); AT(pages_data, 88); AT(runs, 120);
+AT(id, 128); AT(parent_id, 144); AT(parent, 160); AT(crc, 200);
+_Static_assert(sizeof(struct cp_note) == 208, "size");'
+
+for bits in 64 32; do
+	# Only types are needed, so no 32-bit libc is.
+	compile gcc -m$bits -isystem "/usr/include/$(gcc -print-multiarch)" -x c <<<"$layout"
+	ok "the note's layout: $bits bits"
+done

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A dynamically linked program that saves all of its memory three times and
+ * stands still; after the last time it writes nothing.
+ */
+#include <cp_range.h>
+
+static void save_and_stand_still(void)
+{
+	asm volatile("mov $601, %%eax\n\t"
+		     "xor %%edi, %%edi\n\t"
+		     "mov $-1, %%rsi\n\t"
+		     "syscall\n"
+		     "1:	mov $34, %%eax\n\t"
+		     "syscall\n\t"
+		     "jmp 1b"
+		     : : : "rax", "rdi", "rsi", "rcx", "r11", "memory");
+}
+
+int main(void)
+{
+	if (inc_cp_range(0, (void *)~0UL) || inc_cp_range(0, (void *)~0UL))
+		return 1;
+	save_and_stand_still();
+	return 0;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the tests share. The checks return NULL or a line that says what they
+ * saw, in a buffer of their own: ASSERT_OK(check(...)) prints it.
+ */
+#ifndef CP_TEST_H
+#define CP_TEST_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cp_range.h>
+#include <cpimg.h>
+
+#define PAGE		4096UL
+#define HUGE		(2UL << 20)
+
+/* Newer than the libc's headers; the numbers are the kernel's for good. */
+#ifndef MADV_HWPOISON
+#define MADV_HWPOISON		100
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#define MADV_POPULATE_WRITE	23
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE		25
+#endif
+#ifndef MADV_COLD
+#define MADV_COLD		20
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT		21
+#endif
+
+#define ASSERT_OK(check) do { \
+	const char *why_ = (check); \
+	ASSERT_EQ(NULL, why_) TH_LOG("%s", why_); \
+} while (0)
+
+#define EXPECT_OK(check) do { \
+	const char *why_ = (check); \
+	EXPECT_EQ(NULL, why_) TH_LOG("%s", why_); \
+} while (0)
+
+int cp_gettid(void);
+const char *cp_name(int tid, unsigned long n);
+struct cpimg *cp_open(int tid, unsigned long n);
+struct cpimg *cp_take(void *start, size_t len);
+void *cp_map(size_t len);
+void *cp_brk(size_t len);
+void cp_fill(void *mem, size_t len, unsigned int seed);
+void *cp_memfd(const char *name, size_t len, unsigned int seed, int *fd);
+
+const char *cp_is(const struct cpimg *img, const void *mem, size_t len,
+		  enum cpimg_class cls, uint32_t reason);
+const char *cp_same_bytes(const struct cpimg *img, const void *mem, size_t len);
+const char *cp_check_maps(const struct cpimg *img, int pid);
+const char *cp_check_process(const struct cpimg *img, int pid);
+const char *cp_no_file(int tid, unsigned long n);
+
+int cp_run(void (*fn)(void *arg), void *arg);
+int cp_exec_stopped(const char *const argv[]);
+bool cp_wait_stopped(int pid);
+void cp_kill(int pid);
+const char *cp_helper(const char *name);
+long cp_read_number(const char *path);
+int cp_write_file(const char *path, const char *text);
+long cp_vmstat(const char *field);
+long cp_meminfo(const char *field);
+bool cp_debug_kernel(void);
+uint64_t cp_pagemap(const void *mem);
+uint64_t cp_kpageflags(const void *mem);
+
+/*
+ * Save [@start, @end) and sleep for ever. Nothing is written after the call, so
+ * that somebody else can hold all of the memory against the image.
+ */
+static inline void cp_stand_still(void *start, void *end)
+{
+	asm volatile("syscall\n"
+		     "1:	mov $34, %%eax\n\t"
+		     "syscall\n\t"
+		     "jmp 1b"
+		     : : "a" (600), "D" (start), "S" (end)
+		     : "rcx", "r11", "memory");
+}
+
+#endif /* CP_TEST_H */

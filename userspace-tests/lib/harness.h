@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The kernel's test harness, with more patience. */
+#ifndef HARNESS_H
+#define HARNESS_H
+
+#include "kselftest_harness.h"
+
+/* A debug kernel on an emulated processor that others use as well is slow. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	300
+
+#endif /* HARNESS_H */

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2034
+#
+# What the tests that run on the host share: TAP, and getting an image out of a
+# guest. Sourced by NAME.t, which scripts/tap.sh runs.
+set -u	# not -e: a command that fails is a test that fails
+
+: "${GUEST:?run me by scripts/tap.sh, or by make test}"
+: "${TESTS_DIR:?}" "${RUN_DIR:?}"
+export LC_ALL=C
+count=0
+
+plan() {	# NUMBER
+	echo "TAP version 13"
+	echo "1..$1"
+}
+
+ok() {		# DESCRIPTION; the last command's status is the result
+	local status=$?
+	count=$((count + 1))
+	if [ "$status" = 0 ]; then
+		echo "ok $count $1"
+	else
+		echo "not ok $count $1"
+		if [ -n "${saw:-}" ] && [ -f "$saw" ]; then
+			echo "# in $saw:"
+			head -n 60 "$saw" | cut -c 1-150 | sed 's/^/#   /'
+		fi
+	fi
+}
+
+skip() {	# DESCRIPTION REASON
+	count=$((count + 1))
+	echo "ok $count $1 # SKIP $2"
+}
+
+has() {		# REGEX: a line of $saw is like it
+	grep -Eq -- "$1" "$saw"
+}
+
+number() {	# REGEX: how many lines of $saw are like it
+	grep -Ec -- "$1" "$saw" || true
+}
+
+# An image from a fresh guest: export_image NAME OPTIONS-OF-GUEST -- PROGRAM ARGS
+export_image() {
+	local name=$1 options=()
+	shift
+	while [ "$1" != -- ]; do options+=("$1"); shift; done
+	shift
+	rm -f "$RUN_DIR/$name"
+	"$GUEST" --kernel "${CP_VARIANT:-normal}" "${options[@]}" --share "$RUN_DIR" \
+		/tests/export "/host/$name" "$@" >&2
+	[ -s "$RUN_DIR/$name" ]
+}

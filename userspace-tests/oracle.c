@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0
+/* guest: --mem 384 --smp 1 --swap 256 --disk 64 */
+/* guest: --mem 384 --smp 2 --swap 256 --disk 64 */
+/*
+ * The oracle: long random sequences of all that can be done to memory, with
+ * checkpoints in between; after each the memory is rebuilt from the chain of
+ * images and every byte and every hole held against a model. See lib/oracle.h.
+ *
+ * Without arguments it is a test with a fixed set of seeds. A seed fails the
+ * same way again, as far as the kernel lets it, and is shrunk to the operations
+ * that it takes.
+ */
+#include <dirent.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "oracle.h"
+
+#define TRACE	64		/* operations remembered */
+
+struct options opt = {
+	.seed = 1, .ops = 10000, .pages = 4096, .every = 1, .shrink = true,
+};
+struct stats stats;
+unsigned long op_now;
+
+static struct {
+	unsigned long	op;
+	const char	*what;
+	uint64_t	a, b, c;
+} traces[TRACE];
+static unsigned long nr_traces;
+static struct timespec started;
+static unsigned long *reached;		/* shared: where a run was when it ended */
+
+void trace(const char *what, uint64_t a, uint64_t b, uint64_t c)
+{
+	unsigned int i = nr_traces++ % TRACE;
+
+	traces[i].op = op_now;
+	traces[i].what = what;
+	traces[i].a = a;
+	traces[i].b = b;
+	traces[i].c = c;
+}
+
+static void print_traces(void)
+{
+	unsigned long i = nr_traces > TRACE ? nr_traces - TRACE : 0;
+
+	for (; i < nr_traces; i++)
+		printf("#   %lu %s 0x%" PRIx64 " 0x%" PRIx64 " 0x%" PRIx64 "\n",
+		       traces[i % TRACE].op, traces[i % TRACE].what,
+		       traces[i % TRACE].a, traces[i % TRACE].b,
+		       traces[i % TRACE].c);
+}
+
+void fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!opt.quiet) {
+		printf("# seed %" PRIu64 ", operation %lu: ", opt.seed, op_now);
+		va_start(ap, fmt);
+		vprintf(fmt, ap);
+		va_end(ap);
+		printf("\n# the last operations (number, what, numbers in hex):\n");
+		print_traces();
+		fflush(stdout);
+	}
+	more_exit();
+	_exit(1);
+}
+
+static void crash(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	fail("signal %d at %p", sig, info->si_addr);
+}
+
+static void catch_crashes(void)
+{
+	struct sigaction sa = { .sa_sigaction = crash, .sa_flags = SA_SIGINFO };
+
+	sigaction(SIGSEGV, &sa, NULL);
+	sigaction(SIGBUS, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec - started.tv_sec + (now.tv_nsec - started.tv_nsec) / 1e9;
+}
+
+static void progress(void)
+{
+	static double next = 10;
+
+	if (opt.quiet || seconds() < next)
+		return;
+	next += 10;
+	printf("# seed %" PRIu64 ": %lu operations in %.0f s\n", opt.seed, op_now,
+	       seconds());
+	fflush(stdout);
+}
+
+static void summary(void)
+{
+	double s = seconds();
+
+	printf("# seed %" PRIu64 ": %lu operations, %.0f a second; %lu full, %lu incremental, %lu failed on purpose; pages: %lu DATA (%lu not touched), %lu SAME, %lu HOLE, %lu SKIPPED; %lu compared\n",
+	       opt.seed, stats.done, stats.done / (s > 0 ? s : 1), stats.full,
+	       stats.incremental, stats.failed, stats.data, stats.again,
+	       stats.same, stats.hole, stats.skipped, stats.compared);
+	fflush(stdout);
+}
+
+/* One run, in this process. Ends in fail(), or returns. */
+static void run(void)
+{
+	struct rng r;
+
+	catch_crashes();
+	clock_gettime(CLOCK_MONOTONIC, &started);
+	more_init();
+	model_init();
+	ops_init();
+	writers_start(opt.writers);
+	check_init();
+	for (op_now = 0; op_now < opt.ops; op_now++) {
+		*reached = op_now;
+		if (opt.seconds && seconds() > opt.seconds)
+			break;
+		if (opt.keep && !opt.keep[op_now])
+			continue;
+		/* Of its own for each, so that others can be left out. */
+		r.state = opt.seed * 0x9e3779b97f4a7c15ULL + op_now * 0xd1342543de82ef95ULL;
+		rnd(&r);
+		stats.done += do_op(&r);
+		progress();
+	}
+	checkpoint_all();
+	model_audit();
+	writers_stop();
+	if (opt.plain && stats.again > stats.same / 100)
+		fail("%lu pages were saved again though nothing had touched them, of %lu",
+		     stats.again, stats.same);
+	if (!opt.quiet)
+		summary();
+	more_exit();
+}
+
+/* Those of its threads and children as well. */
+static void remove_images(void)
+{
+	DIR *dir = opendir("/tmp");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		if (strstr(entry->d_name, "-cp"))
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+/* In a child, since a run leaves its address space in disorder. Return: passed. */
+static bool run_apart(void)
+{
+	int status = 0;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		run();
+		exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return false;
+	remove_images();
+	if (WIFSIGNALED(status))
+		printf("# seed %" PRIu64 ": killed by signal %d\n", opt.seed,
+		       WTERMSIG(status));
+	return !status;
+}
+
+static unsigned long count_kept(void)
+{
+	unsigned long n = 0;
+
+	for (unsigned long i = 0; i < opt.ops; i++)
+		n += opt.keep[i];
+	return n;
+}
+
+/* Without @nr kept operations from the @skip-th on: does it still fail? */
+static bool fails_without(unsigned long skip, unsigned long nr)
+{
+	unsigned char *all = opt.keep;
+	unsigned char *some = malloc(opt.ops);
+	unsigned long n = 0;
+	bool failed;
+
+	memcpy(some, all, opt.ops);
+	for (unsigned long i = 0; i < opt.ops; i++) {
+		if (!all[i])
+			continue;
+		if (n >= skip && n < skip + nr)
+			some[i] = 0;
+		n++;
+	}
+	opt.keep = some;
+	failed = !run_apart();
+	opt.keep = failed ? some : all;
+	free(failed ? all : some);
+	return failed;
+}
+
+/* Delta debugging: leave out halves, quarters and so on, as long as it fails. */
+static void shrink(unsigned long failed_at)
+{
+	unsigned long piece, at;
+	unsigned int runs = 0;
+
+	opt.ops = failed_at + 1 < opt.ops ? failed_at + 1 : opt.ops;
+	opt.keep = malloc(opt.ops);
+	memset(opt.keep, 1, opt.ops);
+	opt.quiet = true;
+	if (run_apart()) {
+		printf("# it does not fail again: a race, or the memory's state\n");
+		opt.quiet = false;
+		return;
+	}
+	for (piece = (opt.ops + 1) / 2; piece; piece /= 2) {
+		for (at = 0; at < count_kept() && runs < 400; runs++) {
+			if (!fails_without(at, piece))
+				at += piece;
+		}
+		printf("# shrunk to %lu operations\n", count_kept());
+		fflush(stdout);
+	}
+	opt.quiet = false;
+	printf("# the shrunk sequence:\n");
+	run_apart();
+}
+
+/* Return: passed. A failure is shrunk. */
+static bool run_seed(void)
+{
+	bool passed = run_apart();
+
+	if (!passed && opt.shrink)
+		shrink(*reached);
+	return passed;
+}
+
+static const struct fixed {
+	uint64_t	seed;
+	unsigned long	ops;
+	unsigned int	writers;
+	bool		plain;
+	bool		ksm;
+	const char	*what;
+} fixed[] = {
+	{ 1, 10000, 0, true, false, "plain writes: exactly the changed pages" },
+	{ 2, 8000, 0, false, false, "everything" },
+	{ 3, 8000, 0, false, true, "everything, with KSM" },
+	{ 4, 5000, 2, false, false, "everything, with threads that write" },
+	{ 5, 5000, 2, false, true, "everything, with KSM and threads that write" },
+};
+
+#define NR_FIXED	(sizeof(fixed) / sizeof(fixed[0]))
+
+static int run_fixed(void)
+{
+	int failed = 0;
+
+	printf("TAP version 13\n1..%zu\n", NR_FIXED);
+	for (size_t i = 0; i < NR_FIXED; i++) {
+		bool passed;
+
+		opt.seed = fixed[i].seed;
+		opt.ops = fixed[i].ops;
+		opt.writers = fixed[i].writers;
+		opt.plain = fixed[i].plain;
+		opt.ksm = fixed[i].ksm;
+		opt.keep = NULL;
+		passed = run_seed();
+		printf("%sok %zu %s\n", passed ? "" : "not ", i + 1, fixed[i].what);
+		failed += !passed;
+	}
+	return !!failed;
+}
+
+static int usage(void)
+{
+	printf("usage: oracle [OPTIONS]\n"
+	       "  --seed N      of the sequence (default 1)\n"
+	       "  --seeds N     so many seeds, one after the other\n"
+	       "  --ops N       operations a seed (default 10000)\n"
+	       "  --seconds N   end a seed after that time\n"
+	       "  --pages N     size of the memory (default 4096, at most 16384)\n"
+	       "  --threads N   that write all the time (default 0)\n"
+	       "  --ksm         with ksmd\n"
+	       "  --every N     compare after every N-th checkpoint only\n"
+	       "  --plain       only writes; pages saved for nothing are an error\n"
+	       "  --only NAMES  only these operations, writes and checkpoints\n"
+	       "  --no-shrink   do not look for a shorter sequence that fails\n"
+	       "Without options: the fixed set of `make test`.\n");
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long seeds = 1, failed = 0;
+	uint64_t first;
+
+	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+	reached = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (argc == 1)
+		return run_fixed();
+	for (int i = 1; i < argc; i++) {
+		const char *o = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
+
+		if (!strcmp(o, "--plain"))
+			opt.plain = true;
+		else if (!strcmp(o, "--ksm"))
+			opt.ksm = true;
+		else if (!strcmp(o, "--no-shrink"))
+			opt.shrink = false;
+		else if (!v)
+			return usage();
+		else if (i++, !strcmp(o, "--seed"))
+			opt.seed = strtoull(v, NULL, 0);
+		else if (!strcmp(o, "--seeds"))
+			seeds = strtoul(v, NULL, 0);
+		else if (!strcmp(o, "--ops"))
+			opt.ops = strtoul(v, NULL, 0);
+		else if (!strcmp(o, "--seconds"))
+			opt.seconds = atoi(v);
+		else if (!strcmp(o, "--pages"))
+			opt.pages = atoi(v);
+		else if (!strcmp(o, "--threads"))
+			opt.writers = atoi(v);
+		else if (!strcmp(o, "--every"))
+			opt.every = atoi(v);
+		else if (!strcmp(o, "--only"))
+			opt.only = v;
+		else
+			return usage();
+	}
+	if (opt.pages < 512 || opt.pages > MAX_PAGES || !opt.every)
+		return usage();
+	for (first = opt.seed; opt.seed < first + seeds; opt.seed++) {
+		struct options saved = opt;
+
+		failed += !run_seed();
+		saved.seed = opt.seed;
+		opt = saved;
+	}
+	printf("# %lu seeds, %lu failed\n", seeds, failed);
+	return !!failed;
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+/* guest: --mem 256 */
+/*
+ * The range: rounded outwards to whole pages, clamped to the user's addresses;
+ * what is empty or backwards is EINVAL.
+ */
+#include "cp_test.h"
+#include "harness.h"
+
+/* Where user addresses end, as the kernel rounds and clamps it. */
+#define USER_END	0x7ffffffff000UL
+
+static long dump(uint64_t start, uint64_t end)
+{
+	return cp_range((void *)start, (void *)end);
+}
+
+TEST(empty_or_backwards_is_einval)
+{
+	static const uint64_t rows[][2] = {
+		{ 0, 0 },
+		{ 0x1000, 0x1000 },
+		{ 0x1001, 0x1001 },	/* the same byte, though rounding makes it a page */
+		{ 0x1234, 0x1233 },
+		{ 0x2000, 0x1000 },
+		{ ~0UL, 0 },
+		{ ~0UL, ~0UL },
+		{ USER_END, ~0UL },
+		{ USER_END, USER_END + 0x1000 },
+		{ USER_END + 1, USER_END + 0x1000 },
+		{ 1UL << 63, ~0UL },
+		{ 0xffffffff81000000UL, 0xffffffff82000000UL },	/* the kernel */
+		{ 0xffffffffff600000UL, 0xffffffffff601000UL },	/* vsyscall */
+		{ ~0UL - PAGE, ~0UL },
+		{ ~0UL, 0x1000 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		errno = 0;
+		EXPECT_EQ(-1, dump(rows[i][0], rows[i][1]))
+			TH_LOG("0x%lx to 0x%lx", rows[i][0], rows[i][1]);
+		EXPECT_EQ(EINVAL, errno)
+			TH_LOG("0x%lx to 0x%lx", rows[i][0], rows[i][1]);
+		EXPECT_OK(cp_no_file(getpid(), 0));
+	}
+	/* None of them counted. */
+	ASSERT_EQ(0, dump(0, PAGE));
+	EXPECT_EQ(0, unlink(cp_name(getpid(), 0)));
+}
+
+FIXTURE(range) {
+	char		*mem;
+	struct cpimg	*img;
+};
+
+FIXTURE_SETUP(range)
+{
+	self->mem = cp_map(8 * PAGE);
+	ASSERT_NE(NULL, self->mem);
+	cp_fill(self->mem, 8 * PAGE, 7);
+}
+
+FIXTURE_TEARDOWN(range)
+{
+	cpimg_close(self->img);
+}
+
+TEST_F(range, partial_pages_at_both_ends_are_saved_whole)
+{
+	static const struct {
+		size_t	from, to;		/* bytes */
+		size_t	first, last;		/* pages, last not included */
+	} rows[] = {
+		{ 2 * PAGE,		3 * PAGE,	2, 3 },
+		{ 2 * PAGE + 1,		3 * PAGE,	2, 3 },
+		{ 3 * PAGE - 1,		3 * PAGE,	2, 3 },
+		{ 3 * PAGE - 1,		3 * PAGE + 1,	2, 4 },
+		{ 2 * PAGE,		2 * PAGE + 1,	2, 3 },
+		{ 2 * PAGE + 100,	2 * PAGE + 101,	2, 3 },
+		{ 2 * PAGE + 4095,	5 * PAGE + 1,	2, 6 },
+		{ 0,			8 * PAGE,	0, 8 },
+		{ 1,			8 * PAGE - 1,	0, 8 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct cp_note *note;
+		struct cpimg *img;
+		char *from = self->mem + rows[i].from;
+		char *first = self->mem + rows[i].first * PAGE;
+		char *last = self->mem + rows[i].last * PAGE;
+
+		img = cp_take(from, rows[i].to - rows[i].from);
+		ASSERT_NE(NULL, img);
+		note = cpimg_note(img);
+		EXPECT_EQ((uintptr_t)from, note->req_start);
+		EXPECT_EQ((uintptr_t)self->mem + rows[i].to, note->req_end);
+		EXPECT_EQ((uintptr_t)first, note->start);
+		EXPECT_EQ((uintptr_t)last, note->end);
+		EXPECT_EQ(rows[i].last - rows[i].first, note->pages_data)
+			TH_LOG("row %zu", i);
+		EXPECT_OK(cp_same_bytes(img, first, last - first));
+		EXPECT_EQ(NULL, cpimg_find(img, (uintptr_t)first - 1));
+		EXPECT_EQ(NULL, cpimg_find(img, (uintptr_t)last));
+		cpimg_close(img);
+	}
+}
+
+TEST_F(range, with_nothing_mapped_is_an_image_without_runs)
+{
+	/* cp_map() leaves a hole on either side. */
+	self->img = cp_take(self->mem - PAGE, PAGE);
+	ASSERT_NE(NULL, self->img);
+	EXPECT_EQ(0, cpimg_note(self->img)->runs);
+	EXPECT_EQ(PAGE, cpimg_note(self->img)->end - cpimg_note(self->img)->start);
+}
+
+TEST_F(range, around_a_mapping_has_the_mapping)
+{
+	self->img = cp_take(self->mem - PAGE, 10 * PAGE);
+	ASSERT_NE(NULL, self->img);
+	EXPECT_EQ(8, cpimg_note(self->img)->pages_data);
+	EXPECT_OK(cp_same_bytes(self->img, self->mem, 8 * PAGE));
+}
+
+TEST_F(range, with_gaps_has_a_run_on_either_side)
+{
+	ASSERT_EQ(0, munmap(self->mem + 2 * PAGE, PAGE));
+	ASSERT_EQ(0, munmap(self->mem + 5 * PAGE, 2 * PAGE));
+	self->img = cp_take(self->mem, 8 * PAGE);
+	ASSERT_NE(NULL, self->img);
+	EXPECT_EQ(3, cpimg_note(self->img)->runs);
+	EXPECT_OK(cp_same_bytes(self->img, self->mem, 2 * PAGE));
+	EXPECT_OK(cp_same_bytes(self->img, self->mem + 3 * PAGE, 2 * PAGE));
+	EXPECT_OK(cp_same_bytes(self->img, self->mem + 7 * PAGE, PAGE));
+	EXPECT_EQ(NULL, cpimg_find(self->img, (uintptr_t)self->mem + 2 * PAGE));
+	EXPECT_EQ(NULL, cpimg_find(self->img, (uintptr_t)self->mem + 6 * PAGE));
+}
+
+TEST_F(range, is_clamped_to_user_addresses)
+{
+	static const uint64_t ends[] = {
+		~0UL, USER_END, USER_END + 1, 1UL << 47, 1UL << 63,
+		0xffffffff80000000UL,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		/* Not all of memory every time: from the fixture's up. */
+		uint64_t start = (uintptr_t)self->mem;
+		struct cpimg *img;
+
+		ASSERT_EQ(0, dump(start, ends[i])) TH_LOG("0x%lx: %m", ends[i]);
+		img = cp_open(getpid(), i);
+		ASSERT_NE(NULL, img);
+		EXPECT_EQ(ends[i], cpimg_note(img)->req_end);
+		EXPECT_EQ(USER_END, cpimg_note(img)->end)
+			TH_LOG("0x%lx: 0x%lx", ends[i],
+			       (unsigned long)cpimg_note(img)->end);
+		EXPECT_EQ(start, cpimg_note(img)->start);
+		EXPECT_OK(cp_is(img, self->mem, 8 * PAGE, CPIMG_DATA, 0));
+		cpimg_close(img);
+		unlink(cp_name(getpid(), i));
+	}
+}
+
+TEST_F(range, may_end_at_the_last_user_byte)
+{
+	ASSERT_EQ(0, dump(USER_END - PAGE, USER_END)) TH_LOG("%m");
+	self->img = cp_open(getpid(), 0);
+	unlink(cp_name(getpid(), 0));
+	ASSERT_NE(NULL, self->img);
+	EXPECT_EQ(0, cpimg_note(self->img)->runs);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+/* guest: --mem 192 --swap 256 --disk 256 --smp 2 */
+/*
+ * Swapped out is not gone: the page is brought in and saved. Asked for page by
+ * page, and under pressure that is real.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sys/mount.h>
+
+#include "cp_test.h"
+#include "harness.h"
+
+#define SWAPPED	(1ULL << 62)
+
+static size_t len;
+
+FIXTURE(swapped) {
+	char		*mem;
+	struct cpimg	*img;
+};
+
+FIXTURE_SETUP(swapped)
+{
+	FILE *f = fopen("/proc/swaps", "r");
+	char line[256];
+
+	if (!f || !fgets(line, sizeof(line), f) || !fgets(line, sizeof(line), f))
+		SKIP(return, "no swap device");
+	fclose(f);
+	len = (cp_debug_kernel() ? 1UL : 8UL) << 20;
+	self->mem = cp_map(len);
+	cp_fill(self->mem, len, 1);
+}
+
+FIXTURE_TEARDOWN(swapped)
+{
+	cpimg_close(self->img);
+}
+
+#define TAKE(at, size) do { \
+	cpimg_close(self->img); \
+	self->img = cp_take(at, size); \
+	ASSERT_NE(NULL, self->img); \
+} while (0)
+
+static size_t count_swapped(const char *mem, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < size; i += PAGE)
+		n += !!(cp_pagemap(mem + i) & SWAPPED);
+	return n;
+}
+
+/* Out with it; at least half must go, or there is nothing to test. */
+#define PAGE_OUT(at, size) do { \
+	if (madvise(at, size, MADV_PAGEOUT)) \
+		SKIP(return, "no MADV_PAGEOUT: %s", strerror(errno)); \
+	ASSERT_LT((size) / PAGE / 2, count_swapped(at, size)); \
+} while (0)
+
+TEST_F(swapped, anonymous)
+{
+	PAGE_OUT(self->mem, len);
+	TAKE(self->mem, len);
+	EXPECT_OK(cp_same_bytes(self->img, self->mem, len));
+	EXPECT_EQ(1, cpimg_note(self->img)->runs);
+}
+
+TEST_F(swapped, among_others)
+{
+	/* Out, in, discarded and untouched in turn. */
+	PAGE_OUT(self->mem, len);
+	for (size_t i = 0; i < len / PAGE; i++) {
+		if (i % 4 == 1)
+			self->mem[i * PAGE] ^= 1;
+		if (i % 4 == 2)
+			madvise(self->mem + i * PAGE, PAGE, MADV_DONTNEED);
+	}
+	TAKE(self->mem, len);
+	for (size_t i = 0; i < len / PAGE; i++) {
+		if (i % 4 == 2)
+			ASSERT_OK(cp_is(self->img, self->mem + i * PAGE, PAGE,
+					CPIMG_HOLE, CP_HOLE_ZERO));
+		else
+			ASSERT_OK(cp_same_bytes(self->img, self->mem + i * PAGE, PAGE));
+	}
+}
+
+TEST_F(swapped, read_only)
+{
+	PAGE_OUT(self->mem, len);
+	ASSERT_EQ(0, mprotect(self->mem, len, PROT_READ));
+	TAKE(self->mem, len);
+	EXPECT_OK(cp_same_bytes(self->img, self->mem, len));
+}
+
+TEST_F(swapped, written_private_file)
+{
+	char *shared, *mem;
+	int fd;
+
+	shared = cp_memfd("swapped", len, 2, &fd);
+	ASSERT_NE(NULL, shared);
+	mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	cp_fill(mem, len, 3);
+	PAGE_OUT(mem, len);
+	TAKE(mem, len);
+	EXPECT_OK(cp_same_bytes(self->img, mem, len));
+}
+
+/* Shared memory leaves no trace in the page table when it is swapped out. */
+TEST_F(swapped, shared)
+{
+	long before = cp_vmstat("pswpout");
+	char *mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	cp_fill(mem, len, 4);
+	if (madvise(mem, len, MADV_PAGEOUT))
+		SKIP(return, "no MADV_PAGEOUT: %s", strerror(errno));
+	ASSERT_LE(before + (long)(len / PAGE / 2), cp_vmstat("pswpout"));
+	TAKE(mem, len);
+	EXPECT_OK(cp_same_bytes(self->img, mem, len));
+}
+
+TEST_F(swapped, shared_and_not_mapped_here)
+{
+	char *mem, *other;
+	int fd;
+
+	other = cp_memfd("swapped", len, 5, &fd);
+	ASSERT_NE(NULL, other);
+	mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (madvise(other, len, MADV_PAGEOUT))
+		SKIP(return, "no MADV_PAGEOUT: %s", strerror(errno));
+	ASSERT_EQ(0, munmap(other, len));
+	TAKE(mem, len);
+	EXPECT_OK(cp_same_bytes(self->img, mem, len));
+}
+
+TEST_F(swapped, shared_with_a_child)
+{
+	int pipes[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(pipes));
+	pid = fork();
+	if (!pid) {
+		char c;
+
+		_exit(read(pipes[0], &c, 1) != 1);
+	}
+	madvise(self->mem, len, MADV_PAGEOUT);
+	TAKE(self->mem, len);
+	EXPECT_OK(cp_same_bytes(self->img, self->mem, len));
+	ASSERT_EQ(1, write(pipes[1], "x", 1));
+	waitpid(pid, NULL, 0);
+}
+
+static volatile bool stop;
+
+static void *page_out(void *arg)
+{
+	while (!stop)
+		madvise(arg, len, MADV_PAGEOUT);
+	return NULL;
+}
+
+/* Pages that go while they are being saved. */
+TEST_F(swapped, meanwhile)
+{
+	pthread_t t;
+
+	stop = false;
+	ASSERT_EQ(0, pthread_create(&t, NULL, page_out, self->mem));
+	for (int i = 0; i < 4; i++) {
+		TAKE(self->mem, len);
+		EXPECT_OK(cp_same_bytes(self->img, self->mem, len));
+	}
+	stop = true;
+	pthread_join(t, NULL);
+}
+
+/* A child that holds all of the memory but @kb, and can not be swapped out. */
+static pid_t hold_memory_but(long kb)
+{
+	size_t size = (cp_meminfo("MemAvailable") - kb) << 10;
+	pid_t pid = fork();
+	char *mem;
+
+	if (pid)
+		return pid;
+	cp_write_file("/proc/self/oom_score_adj", "-1000");
+	cp_write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		   -1, 0);
+	if (mem == MAP_FAILED)
+		_exit(1);
+	madvise(mem, size, MADV_HUGEPAGE);
+	if (mlock(mem, size))
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+/* More than the memory there is, so that the walk itself pushes pages out. */
+TEST_F(swapped, under_real_pressure)
+{
+	size_t size = (cp_debug_kernel() ? 32UL : 80UL) << 20;
+	long before;
+	pid_t pid;
+	char *mem;
+
+	if (access("/disk/lost+found", F_OK) || unshare(CLONE_NEWNS) ||
+	    mount("/disk", "/tmp", NULL, MS_BIND, NULL))
+		SKIP(return, "no /disk for an image this size");
+	if (cp_meminfo("MemAvailable") < 0)
+		SKIP(return, "the kernel does not say how much memory there is");
+	munmap(self->mem, len);
+	pid = hold_memory_but(size >> 11);
+	ASSERT_TRUE(cp_wait_stopped(pid));
+	mem = cp_map(size);
+	madvise(mem, size, MADV_NOHUGEPAGE);
+	cp_fill(mem, size, 6);
+	before = cp_vmstat("pswpin");
+	TAKE(mem, size);
+	EXPECT_LT(before + 1000, cp_vmstat("pswpin"));
+	EXPECT_EQ(size / PAGE, cpimg_note(self->img)->pages_data);
+	EXPECT_OK(cp_same_bytes(self->img, mem, size));
+	cp_kill(pid);
+}
+
+TEST_HARNESS_MAIN
