@@ -35,7 +35,13 @@ export STEPS := $(STEPS.$(firstword $(MAKECMDGOALS)))
 headers-of := $(BUILD)/$(DEFAULT_KERNEL)
 tests-make := $(MAKE) --no-print-directory -C userspace-tests \
 	OUT=$(BUILD)/tests LINUX=$(headers-of)/linux HEADERS=$(headers-of)/headers/include
-TESTS	?= $(sort $(wildcard userspace-tests/*.c userspace-tests/*.t))
+# What a test has to say is shown when it is asked for by name.
+verbose	:= $(if $(filter undefined,$(origin TESTS)),,--verbose)
+# The long ones first, so that no processor waits for them in the end.
+long	:= $(wildcard $(addprefix userspace-tests/,cost.c races.c oracle.c))
+TESTS	?= $(long) $(filter-out $(long),$(sort $(wildcard userspace-tests/*.c userspace-tests/*.t)))
+# counted instructions say nothing about a debug kernel
+test-debug: override TESTS := $(filter-out userspace-tests/cost.c,$(TESTS))
 say	= @. scripts/lib.sh; step
 
 SHELL	:= /bin/bash
@@ -112,7 +118,7 @@ tools: deps
 run: kernel tests
 	@scripts/run.sh
 
-prove	= prove --timer --jobs $(JOBS) --exec scripts/tap.sh $(TESTS)
+prove	= prove --timer --jobs $(JOBS) $(verbose) --exec scripts/tap.sh $(TESTS)
 
 test: kernel tests tools
 	$(say) test "Tests, each in a fresh guest"

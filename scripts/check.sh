@@ -25,7 +25,8 @@ verdict() {
 }
 
 check_shell() {
-	(cd "$top" && shellcheck scripts/*.sh .ci/run) >"$out/shellcheck" 2>&1 || true
+	(cd "$top" && shellcheck -x -P SCRIPTDIR scripts/*.sh .ci/run userspace-tests/*.t \
+		userspace-tests/lib/*.sh) >"$out/shellcheck" 2>&1 || true
 	verdict "shellcheck of the scripts" "$out/shellcheck"
 }
 

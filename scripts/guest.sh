@@ -127,14 +127,15 @@ for file in ${add[@]+"${add[@]}"}; do
 	cp -L "${file%%:*}" "$run/root/$path"
 done
 
-# "quiet" would hide warnings. A busy host must not look like a hung guest.
-cmdline='console=ttyS0 loglevel=5 panic=-1 printk.devkmsg=on'
+# "quiet" would hide warnings. A busy host must not look like a hung guest, or like
+# one whose timer does not work.
+cmdline='console=ttyS0 loglevel=5 panic=-1 printk.devkmsg=on no_timer_check'
 cmdline="$cmdline rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60$append"
 cpu=max
 
 # Without nolapic_timer the kernel spends 14 s of guest time on calibration.
 if [ "$icount" ]; then
-	cmdline="nolapic_timer tsc=reliable no_timer_check lpj=1000000 $cmdline"
+	cmdline="nolapic_timer tsc=reliable lpj=1000000 $cmdline"
 	cpu=max,-erms smp=1
 fi
 

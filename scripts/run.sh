@@ -16,7 +16,7 @@ shown=12	# rows of readelf
 
 printf '\n$ demo    (in the guest)\n'
 # The image is made in the guest's /tmp, like any; then it is copied to the host.
-"$top/scripts/guest.sh" --share "$share" /tests/demo_run /host
+"$top/scripts/guest.sh" --share "$share" /tests/keep_images /host demo
 
 image=$(find "$share" -name '*-cp0' -print -quit)
 [ -n "$image" ] || die "the guest left no image in $share"
@@ -39,9 +39,14 @@ if ! grep -q 'land (' "$share/gdb" || ! grep -q 'name = "Jupiter' "$share/gdb"; 
 	die "gdb did not find the moment of the call in $image"
 fi
 
+here() {		# a path as one would type it
+	printf '%s' "${1#"$PWD"/}"
+}
+
 cat <<EOF
 
 A program in the guest filled 16 MiB, called cp_range(0, ~0UL) and went on.
-The image is an ELF core file of $(du -h --apparent-size "$image" | cut -f1)B: $image
-Look into it yourself: gdb $program -c $image
+The image is an ELF core file of $(du -h --apparent-size "$image" | cut -f1)B: $(here "$image")
+Look into it yourself:
+  gdb -iex 'set sysroot $(here "$BUILD")/initramfs' $(here "$program") -c $(here "$image")
 EOF

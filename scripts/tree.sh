@@ -10,6 +10,11 @@
 from=$work/linux.from		# what the tree was unpacked from
 popped=$work/popped		# files of the popped patches, with their times
 
+# Two makes at once must not push and pop in one tree.
+mkdir -p "$work"
+exec 9>"$work/tree.lock"
+flock 9
+
 step tree "Linux $KERNEL source with the series pushed, in $linux"
 
 source=${LINUX_SRC:-$(setting tarball)}
