@@ -182,6 +182,9 @@ static double wp_checkpoint(struct wp_async *wp, char *mem, size_t len)
 
 #define SHOW(...)	TH_LOG(__VA_ARGS__)
 
+/* Counts repeat to 1e-3 with one compiler; another's kernel may differ by more. */
+#define SLACK		1.02
+
 TEST(full_costs_no_more_than_write)
 {
 	size_t len = 256 * MIB;
@@ -204,7 +207,7 @@ TEST(full_costs_no_more_than_write)
 	SHOW("256 MiB, cp_range(), first:         %7.2f M", ours / 1e6);
 	ours = checkpoint(false, mem, len);
 	SHOW("256 MiB, cp_range():                %7.2f M", ours / 1e6);
-	EXPECT_LE(ours, best);
+	EXPECT_LE(ours, best * SLACK);
 }
 
 TEST(incremental_costs_less_than_wp_async)
@@ -253,13 +256,13 @@ TEST(incremental_costs_less_than_wp_async)
 		     permille[i] / 10., call / 1e6, again / 1e6,
 		     ours[i] / theirs[i]);
 		ASSERT_LE(0, wp_checkpoint(&wp, mem, len));
-		EXPECT_LE(ours[i], theirs[i] * most[i]);
+		EXPECT_LE(ours[i], theirs[i] * most[i] * SLACK);
 	}
 }
 
 TEST(untouched_memory_costs_next_to_nothing)
 {
-	char *mem = arena(GIB), *more;
+	char *mem = arena(GIB);
 	double one, four, idle;
 
 	ASSERT_NE(NULL, mem);
@@ -275,10 +278,9 @@ TEST(untouched_memory_costs_next_to_nothing)
 	EXPECT_LE(idle, 0.18e6);
 	munmap(mem, GIB);
 
-	/* 2.5 GiB is what the guest has room for twice: scale to the same rule. */
+	/* The guest has room for an image of 2.25 GiB: scale the rule to that. */
 	mem = arena(2 * GIB + GIB / 4);
 	ASSERT_NE(NULL, mem);
-	more = mem + GIB;
 	ASSERT_LE(0, checkpoint(false, mem, 2 * GIB + GIB / 4));
 	ASSERT_LE(0, checkpoint(true, mem, 2 * GIB + GIB / 4));
 	look(mem, GIB);
@@ -288,7 +290,6 @@ TEST(untouched_memory_costs_next_to_nothing)
 	     four / one);
 	/* 3 GiB more may cost half of 1 GiB: 1.25 GiB more, 0.21 of it. */
 	EXPECT_LE(four, one * 1.21);
-	(void)more;
 }
 
 TEST(pages_written_again_cost_no_fault)

@@ -10,7 +10,7 @@ image=$RUN_DIR/many
 
 plan 5
 
-export_image many --mem 640 -- runs $runs || echo "Bail out! no image"
+export_image many --mem 640 -- runs $runs || no_image
 
 saw=$RUN_DIR/readelf
 readelf -hlW "$image" >"$saw" 2>"$saw.err" && [ ! -s "$saw.err" ]

@@ -54,11 +54,11 @@ check() {
 	ok "$1: gdb: no warning"
 }
 
-export_image static -- standstill asm all || echo "Bail out! no image"
+export_image static -- standstill asm all || no_image
 check static standstill 64
-export_image dynamic -- standstill_dyn asm all || echo "Bail out! no image"
+export_image dynamic -- standstill_dyn asm all || no_image
 check dynamic standstill_dyn 64
-export_image i386 -- standstill_32 asm all || echo "Bail out! no image"
+export_image i386 -- standstill_32 asm all || no_image
 check i386 standstill_32 32
 
 saw=$RUN_DIR/i386.gdb
@@ -79,9 +79,12 @@ if export_image by_libc -- standstill_dyn libc all; then
 fi
 ok "dynamic by libc: gdb: stands in the libc's syscall()"
 
-if python3 -c 'import elftools' 2>/dev/null; then
+# Debian's packages are for Debian's python, which may not be the first in PATH.
+python=python3
+[ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
+if $python -c 'import elftools' 2>/dev/null; then
 	saw=$RUN_DIR/pyelftools
-	python3 - "$RUN_DIR/static" >"$saw" 2>&1 <<'END'
+	$python - "$RUN_DIR/static" >"$saw" 2>&1 <<'END'
 import sys
 from elftools.elf.elffile import ELFFile
 

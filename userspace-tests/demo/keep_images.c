@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs the demo in the guest and copies the image it left in /tmp to the folder
- * given, which is the host's.
+ * keep_images FOLDER PROGRAM [ARGS]: run a program and copy the images that it
+ * left in /tmp to a folder, which is the host's. A guest's /tmp goes with it.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,24 +33,36 @@ static int copy(const char *from, const char *to)
 
 int main(int argc, char **argv)
 {
-	char from[64], to[256];
+	char to[512];
+	glob_t found;
 	int status;
 	pid_t pid;
 
-	if (argc != 2)
+	if (argc < 3) {
+		fprintf(stderr, "usage: keep_images FOLDER PROGRAM [ARGS]\n");
 		return 2;
+	}
 	pid = fork();
 	if (!pid) {
-		execl("/tests/demo", "demo", NULL);
+		execvp(argv[2], argv + 2);
+		fprintf(stderr, "%s: %s\n", argv[2], strerror(errno));
 		_exit(127);
 	}
-	if (waitpid(pid, &status, 0) != pid || status)
+	if (waitpid(pid, &status, 0) != pid)
 		return 1;
-	snprintf(from, sizeof(from), "/tmp/%d-cp0", pid);
-	snprintf(to, sizeof(to), "%s/%d-cp0", argv[1], pid);
-	if (copy(from, to)) {
-		perror(from);
+
+	if (glob("/tmp/*-cp*", 0, NULL, &found)) {
+		fprintf(stderr, "%s left no image in /tmp\n", argv[2]);
 		return 1;
 	}
-	return 0;
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		snprintf(to, sizeof(to), "%s/%s", argv[1],
+			 strrchr(found.gl_pathv[i], '/') + 1);
+		if (copy(found.gl_pathv[i], to)) {
+			fprintf(stderr, "%s to %s: %s\n", found.gl_pathv[i], to,
+				strerror(errno));
+			return 1;
+		}
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -34,6 +34,7 @@ static void *writer(void *arg)
 {
 	struct writer *w = arg;
 	struct timespec nap = { 0, 200000 };
+	unsigned int busy = 0;
 	uint64_t value = 0;
 
 	while (!stop) {
@@ -49,7 +50,12 @@ static void *writer(void *arg)
 					      memory_order_relaxed);
 			atomic_store(&w->low[word], value);
 		}
-		if (chance(&w->rng, 8))
+		/* Now and then without a rest: to be at it while others wait. */
+		if (busy)
+			busy--;
+		else if (chance(&w->rng, 64))
+			busy = 200;
+		else
 			nanosleep(&nap, NULL);
 	}
 	return NULL;
