@@ -99,11 +99,16 @@ static double seconds(void)
 
 static void progress(void)
 {
-	static double next = 10;
+	static double next = 10, last;
+	double now = seconds();
 
-	if (opt.quiet || seconds() < next)
+	if (!opt.quiet && now - last > 10)
+		printf("# operation %lu, %s, took %.0f s\n", op_now,
+		       traces[(nr_traces - 1) % TRACE].what, now - last);
+	last = now;
+	if (opt.quiet || now < next)
 		return;
-	next += 10;
+	next = now + 10;
 	printf("# seed %" PRIu64 ": %lu operations in %.0f s\n", opt.seed, op_now,
 	       seconds());
 	fflush(stdout);

@@ -293,23 +293,52 @@ TEST_F(races, discarded_and_written)
  */
 #define WIDE	(32UL << 20)
 
-static void fill_and_discard(struct worker *w)
+static pthread_barrier_t together;
+static bool last_time;
+
+static void *discard_when_told(void *arg)
 {
-	for (size_t at = 0; at < WIDE; at += 16 * PAGE)
-		w->mem[at] = 1 + rand_r(&w->seed) % 100;
-	madvise(w->mem, WIDE, MADV_DONTNEED);
+	for (;;) {
+		pthread_barrier_wait(&together);
+		if (last_time)
+			return NULL;
+		madvise(arg, WIDE, MADV_DONTNEED);
+		pthread_barrier_wait(&together);
+	}
 }
 
 TEST_F(races, saved_while_it_is_discarded)
 {
 	char *mem = mmap((void *)0x210000000000UL, WIDE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	double end = seconds() + SECONDS;
+	const char *why = NULL;
+	pthread_t thread;
 
 	ASSERT_NE(MAP_FAILED, mem);
 	madvise(mem, WIDE, MADV_NOHUGEPAGE);
-	add_worker(fill_and_discard, mem);
-	ASSERT_OK(race(&self->c, mem, WIDE, NULL));
+	last_time = false;
+	pthread_barrier_init(&together, NULL, 2);
+	pthread_create(&thread, NULL, discard_when_told, mem);
+	while (!why && seconds() < end) {
+		chain_remove();
+		why = chain_full(&self->c, mem, WIDE);
+		for (size_t at = 0; at < WIDE; at += 8 * PAGE)
+			mem[at] = 1;
+		pthread_barrier_wait(&together);
+		if (!why)
+			why = chain_inc(&self->c, mem, WIDE);
+		pthread_barrier_wait(&together);
+		if (!why)
+			why = chain_inc(&self->c, mem, WIDE);
+		if (!why)
+			why = chain_matches(&self->c, mem, WIDE);
+	}
+	last_time = true;
+	pthread_barrier_wait(&together);
+	pthread_join(thread, NULL);
 	munmap(mem, WIDE);
+	ASSERT_OK(why);
 }
 
 /*

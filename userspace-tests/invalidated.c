@@ -12,8 +12,8 @@
 #include "chain.h"
 #include "harness.h"
 
-#define LEN	(32UL << 20)
-#define ROUNDS	12
+#define LEN	(16UL << 20)
+#define ROUNDS	8
 
 static atomic_int go;
 
