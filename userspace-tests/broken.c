@@ -12,7 +12,7 @@
 #include "chain.h"
 #include "harness.h"
 
-#define LEN	(6UL << 20)
+#define LEN	(5UL << 20)
 #define PAGES	(LEN / PAGE)
 
 FIXTURE(broken) {
@@ -104,7 +104,7 @@ TEST_F(broken, no_room_at_any_write)
 /* More than a window of pages: some are written, some only found. */
 TEST_F(broken, no_room_for_all_the_windows)
 {
-	for (unsigned int room = 100; room < PAGES; room += 399) {
+	for (unsigned int room = 100; room < PAGES; room += 499) {
 		chain_remove();
 		ASSERT_OK(chain_full(&self->c, self->mem, LEN));
 		change(self->mem, PAGES, 1);

@@ -29,7 +29,7 @@
 #define EVENTS	"/sys/kernel/tracing/uprobe_events"
 
 /* How long each race goes on: rounds of some checkpoints, then a rest. */
-#define SECONDS		4
+#define SECONDS		2
 #define CHECKPOINTS	8
 
 FIXTURE(races) {

@@ -89,31 +89,54 @@ const char *chain_is(const struct chain *c, enum cp_kind kind,
 		   note->kind, note->reason, kind, reason);
 }
 
+/* Where they differ, or @len. The libc's memcmp() goes byte by byte. */
+static size_t differ_at(const char *a, const char *b, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i + 8 <= len; i += 8) {
+		uint64_t x, y;
+
+		memcpy(&x, a + i, 8);
+		memcpy(&y, b + i, 8);
+		if (x != y)
+			break;
+	}
+	while (i < len && a[i] == b[i])
+		i++;
+	return i;
+}
+
 /* The chain's newest checkpoint has @bytes at @mem. */
 const char *chain_has(const struct chain *c, const void *mem, const void *bytes,
 		      size_t len)
 {
-	static __thread unsigned char found[PAGE];
+	static __thread char found[64 * 1024];
 	size_t index = cpimg_chain_length(c->all) - 1;
 	struct cpimg_piece piece;
 	struct cpimg_error err;
 
 	for (size_t at = 0, n; at < len; at += n) {
+		const char *want = (const char *)bytes + at;
 		uint64_t addr = (uintptr_t)mem + at;
-		size_t i = 0;
+		size_t i;
 
-		n = len - at < PAGE ? len - at : PAGE;
-		if (cpimg_chain_resolve(c->all, index, addr, &piece, &err) ||
+		n = len - at < sizeof(found) ? len - at : sizeof(found);
+		if (cpimg_chain_resolve(c->all, index, addr, &piece, &err))
+			return say("%s", err.text);
+		if (piece.end - addr < n)
+			n = piece.end - addr;
+		/* The image at hand, or an error that says what is the matter. */
+		if (piece.cls == CPIMG_DATA ?
+		    cpimg_pread(piece.img, addr, found, n, &err) :
 		    cpimg_chain_read(c->all, index, addr, found, n, &err))
 			return say("%s", err.text);
-		if (!memcmp(found, (const char *)bytes + at, n))
-			continue;
-		while (found[i] == ((const unsigned char *)bytes)[at + i])
-			i++;
-		return say("page %zu, 0x%" PRIx64 ": %s for %s has 0x%02x, expected 0x%02x",
-			   at / PAGE, addr + i, piece.img ? cpimg_path(piece.img) :
-			   "no image", cpimg_path(c->img), found[i],
-			   ((const unsigned char *)bytes)[at + i]);
+		i = differ_at(found, want, n);
+		if (i < n)
+			return say("page %zu, 0x%" PRIx64 ": %s for %s has 0x%02x, expected 0x%02x",
+				   (at + i) / PAGE, addr + i, cpimg_path(piece.img),
+				   cpimg_path(c->img), (unsigned char)found[i],
+				   (unsigned char)want[i]);
 	}
 	return NULL;
 }
