@@ -36,11 +36,6 @@ FIXTURE_TEARDOWN(content)
 	unlink(self->path);
 }
 
-#define TAKE(mem, len) do { \
-	self->img = cp_take(mem, len); \
-	ASSERT_NE(NULL, self->img); \
-} while (0)
-
 /* A file of PAGES pages, filled. */
 static int make_file(const char *path, unsigned int seed)
 {
@@ -109,7 +104,6 @@ TEST_F(content, heap)
 	cp_fill((void *)brk, (PAGES - 1) * PAGE, 6);
 	TAKE(mem, 40 * 1000);
 	EXPECT_OK(cp_same_bytes(self->img, mem, 40 * 1000));
-	cpimg_close(self->img);
 	TAKE((void *)brk, (PAGES - 1) * PAGE);
 	EXPECT_OK(cp_same_bytes(self->img, (void *)brk, (PAGES - 1) * PAGE));
 	free(mem);
@@ -121,7 +115,6 @@ TEST_F(content, data_and_bss)
 	cp_fill(bss, sizeof(bss), 8);
 	TAKE(initialised, sizeof(initialised));
 	EXPECT_OK(cp_same_bytes(self->img, initialised, sizeof(initialised)));
-	cpimg_close(self->img);
 	TAKE(bss, sizeof(bss));
 	EXPECT_OK(cp_same_bytes(self->img, bss, sizeof(bss)));
 }

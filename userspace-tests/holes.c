@@ -28,11 +28,6 @@ FIXTURE_TEARDOWN(holes)
 	cpimg_close(self->img);
 }
 
-#define TAKE(mem, len) do { \
-	self->img = cp_take(mem, len); \
-	ASSERT_NE(NULL, self->img); \
-} while (0)
-
 TEST_F(holes, untouched)
 {
 	TAKE(self->mem, PAGES * PAGE);
@@ -147,7 +142,6 @@ TEST_F(holes, file_page_not_read_in)
 	EXPECT_OK(cp_is(self->img, mem, sizeof(buf), CPIMG_HOLE, CP_HOLE_FILE));
 	/* A written one among them is not the file's any more. */
 	mem[5 * PAGE] = 'x';
-	cpimg_close(self->img);
 	TAKE(mem, sizeof(buf));
 	EXPECT_OK(cp_same_bytes(self->img, mem + 5 * PAGE, PAGE));
 	EXPECT_OK(cp_is(self->img, mem, 2 * PAGE, CPIMG_HOLE, CP_HOLE_FILE));

@@ -52,12 +52,6 @@ FIXTURE_TEARDOWN(huge_pages)
 	cpimg_close(self->img);
 }
 
-#define TAKE(mem, len) do { \
-	cpimg_close(self->img); \
-	self->img = cp_take(mem, len); \
-	ASSERT_NE(NULL, self->img); \
-} while (0)
-
 #define FILL(seed) do { \
 	cp_fill(self->mem, LEN, seed); \
 	if (smaps(self->mem, "AnonHugePages") < (long)(LEN >> 10)) \

@@ -41,12 +41,6 @@ FIXTURE_TEARDOWN(hugetlb)
 	cpimg_close(self->img);
 }
 
-#define TAKE(mem, len) do { \
-	cpimg_close(self->img); \
-	self->img = cp_take(mem, len); \
-	ASSERT_NE(NULL, self->img); \
-} while (0)
-
 TEST_F(hugetlb, every_byte)
 {
 	cp_fill(self->mem, PAGES * HUGE, 1);

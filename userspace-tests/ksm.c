@@ -34,12 +34,6 @@ FIXTURE_TEARDOWN(ksm)
 	cp_write_file(KSM "run", "2");	/* unmerge */
 }
 
-#define TAKE(mem, len) do { \
-	cpimg_close(self->img); \
-	self->img = cp_take(mem, len); \
-	ASSERT_NE(NULL, self->img); \
-} while (0)
-
 /* Let it scan until @file (of KSM's) says @pages. */
 static bool merged(const char *file, long pages)
 {

@@ -29,12 +29,6 @@ FIXTURE_TEARDOWN(skipped)
 	cpimg_close(self->img);
 }
 
-#define TAKE(mem, len) do { \
-	cpimg_close(self->img); \
-	self->img = cp_take(mem, len); \
-	ASSERT_NE(NULL, self->img); \
-} while (0)
-
 /*
  * The pages [4, 8) are skipped for @reason, those around them are not, and
  * nothing of theirs is anywhere in the file.

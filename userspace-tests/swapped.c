@@ -38,12 +38,6 @@ FIXTURE_TEARDOWN(swapped)
 	cpimg_close(self->img);
 }
 
-#define TAKE(at, size) do { \
-	cpimg_close(self->img); \
-	self->img = cp_take(at, size); \
-	ASSERT_NE(NULL, self->img); \
-} while (0)
-
 static size_t count_swapped(const char *mem, size_t size)
 {
 	size_t n = 0;

@@ -9,4 +9,11 @@
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT	300
 
+/* A fixture's image of [@mem, @mem + @len), in place of the one it had. */
+#define TAKE(mem, len) do { \
+	cpimg_close(self->img); \
+	self->img = cp_take(mem, len); \
+	ASSERT_NE(NULL, self->img); \
+} while (0)
+
 #endif /* HARNESS_H */
