@@ -419,18 +419,26 @@ static void open_pipes(void)
 		fail("pipe: %s", strerror(errno));
 }
 
+static void empty_pipe(void)
+{
+	static unsigned char sink[16 * PAGE];
+
+	if (!pipe_full)
+		return;
+	trace("read the pipe", 0, 0, 0);
+	while (read(out_pipe[0], sink, sizeof(sink)) > 0)
+		;
+	pipe_full = false;
+}
+
 /* References that stay for a while, though nobody writes by them. */
 bool op_vmsplice_out(struct rng *r)
 {
-	static unsigned char sink[16 * PAGE];
 	struct range at;
 	struct iovec iov;
 
 	if (pipe_full) {
-		trace("read the pipe", 0, 0, 0);
-		while (read(out_pipe[0], sink, sizeof(sink)) > 0)
-			;
-		pipe_full = false;
+		empty_pipe();
 		return true;
 	}
 	if (!pick(r, is_readable, 16, &at))
@@ -701,6 +709,11 @@ bool op_uffd_move(struct rng *r)
 
 	if (uffd < 0 || !pick_two(r, &to, &from))
 		return false;
+	/*
+	 * The kernel splits large folios for it, and where somebody holds one it
+	 * tries again till a signal kills us, with and without checkpoints.
+	 */
+	empty_pipe();
 	trace("UFFDIO_MOVE", at_addr(from), at_addr(to), from.nr * PAGE);
 	if (!uffd_register(uffd, to, UFFDIO_REGISTER_MODE_MISSING))
 		return false;
