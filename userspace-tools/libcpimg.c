@@ -805,6 +805,26 @@ const char *cpimg_class_name(enum cpimg_class cls)
 	return cls && cls <= CPIMG_NONE ? names[cls] : "unknown";
 }
 
+/** cpimg_reason_name() - why an image is full or incremental */
+const char *cpimg_reason_name(uint32_t reason)
+{
+	static const char *const names[] = {
+		[CP_REASON_CP_RANGE]		= "cp_range() was called",
+		[CP_REASON_FIRST]		= "the first checkpoint",
+		[CP_REASON_NO_CHAIN]		= "the first of this address space",
+		[CP_REASON_BROKEN]		= "the last checkpoint failed",
+		[CP_REASON_OTHER_PROCESS]	= "another process began the chain",
+		[CP_REASON_CHAIN]		= "what changed since the parent",
+		[CP_REASON_NO_TRACKING]		= "changes cannot be tracked here",
+	};
+
+	if (reason == CPIMG_REASON_FLATTENED)
+		return "flattened from a chain";
+	if (reason >= sizeof(names) / sizeof(names[0]) || !names[reason])
+		return "unknown reason";
+	return names[reason];
+}
+
 /** cpimg_hole_name() - what a hole reads as */
 const char *cpimg_hole_name(uint32_t reason)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the files of libcpimg share and programs do not see. */
+/* What the files of libcpimg and cpimg share, and other programs do not see. */
 #ifndef LIBCPIMG_H
 #define LIBCPIMG_H
 

@@ -83,6 +83,12 @@ struct cpimg_elfnote {
 	const void	*desc;
 };
 
+/*
+ * note.reason of a full image that was put together from a chain. The kernel's
+ * reasons, enum cp_reason, are below.
+ */
+#define CPIMG_REASON_FLATTENED	0x100
+
 struct cpimg;
 struct cpimg_chain;
 
@@ -114,6 +120,7 @@ int cpimg_pread(const struct cpimg *img, uint64_t addr, void *buf, size_t len,
 		struct cpimg_error *err);
 
 const char *cpimg_class_name(enum cpimg_class cls);
+const char *cpimg_reason_name(uint32_t reason);
 const char *cpimg_hole_name(uint32_t reason);
 const char *cpimg_skip_name(uint32_t reason);
 
