@@ -144,6 +144,7 @@ typedef int change_fn(void *ctx, uint64_t start, uint64_t end,
 
 const struct cpimg *view_image(const struct view *v);
 void view_range(const struct view *v, uint64_t *start, uint64_t *end);
+bool view_covers(const struct view *v, uint64_t addr);
 int view_resolve(const struct view *v, uint64_t addr, struct cpimg_piece *p,
 		 struct cpimg_error *err);
 int view_data(const struct view *v, uint64_t *bytes, struct cpimg_error *err);

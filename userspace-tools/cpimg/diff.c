@@ -107,12 +107,18 @@ static struct mapping mapping_of(const struct report *r, uint64_t addr,
 	return (struct mapping) { .start = addr, .end = end, .label = "" };
 }
 
+static const char *class_text(const struct cpimg_piece *p)
+{
+	return p->cls == CPIMG_HOLE ? cpimg_hole_name(p->reason) :
+	       p->cls == CPIMG_DATA ? "bytes" : cpimg_class_name(p->cls);
+}
+
 static void describe(struct stretch *s, const struct cpimg_piece *a,
 		     const struct cpimg_piece *b)
 {
 	if (s->change == CHANGE_CLASS)
-		snprintf(s->what, sizeof(s->what), "%s, now %s",
-			 cpimg_class_name(a->cls), cpimg_class_name(b->cls));
+		snprintf(s->what, sizeof(s->what), "%s, now %s", class_text(a),
+			 class_text(b));
 	else if (s->change == CHANGE_BYTES && b->cls == CPIMG_HOLE)
 		strcpy(s->what, "discarded: zeros now");
 	else if (s->change == CHANGE_BYTES && a->cls == CPIMG_HOLE)
@@ -148,6 +154,9 @@ static int on_change(void *ctx, uint64_t start, uint64_t end, enum change change
 {
 	struct report *r = ctx;
 
+	/* Not mapped is one thing, not looked at another. */
+	if (!view_covers(&r->a, start) || !view_covers(&r->b, start))
+		return 0;
 	if (bytes_a && r->symbols)
 		symbols_count(r->symbols, start, bytes_a, bytes_b, end - start);
 	/* a stretch that appears may be of several mappings */
@@ -244,6 +253,7 @@ static int diff_images(const struct diff *d)
 			view[i] = (struct view) {
 				.chain = chain[i],
 				.index = cpimg_chain_length(chain[i]) - 1,
+				.older = true,
 			};
 	}
 	if (!status && d->nr_images == 1) {

@@ -87,6 +87,9 @@ struct process process_of(const struct cpimg *img)
 		p.uid = number_at(&en, lay->uid, lay->uid_size);
 		text_at(&en, lay->fname, p.name, sizeof(p.name) - 1);
 		text_at(&en, lay->psargs, p.args, sizeof(p.args) - 1);
+		/* the kernel ends each argument with a space */
+		for (size_t n = strlen(p.args); n && p.args[n - 1] == ' '; n--)
+			p.args[n - 1] = 0;
 	}
 	if (cpimg_find_note(img, "CORE", NT_PRSTATUS, &en)) {
 		p.pc = number_at(&en, lay->pc, word);

@@ -30,6 +30,16 @@ void view_range(const struct view *v, uint64_t *start, uint64_t *end)
 	}
 }
 
+/* Does the view know of the address, and be it that nothing is mapped there? */
+bool view_covers(const struct view *v, uint64_t addr)
+{
+	bool covers = cpimg_covers(view_image(v), addr);
+
+	for (size_t i = v->index; v->older && !covers && i--;)
+		covers = cpimg_covers(cpimg_chain_image(v->chain, i), addr);
+	return covers;
+}
+
 /**
  * view_resolve() - what an address is in a view
  * @v: the view
