@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * tellers FOLDER: each program of the tests of cpimg leaves its images in a folder
- * of its own below, so that one guest is enough.
+ * tellers FOLDER [NAME...]: each program of the tests of cpimg, or those that are
+ * named, leaves its images in a folder of its own below, so that one guest is enough.
  */
 #include <glob.h>
 
@@ -47,14 +47,26 @@ static void tell(void *arg)
 	_exit(127);
 }
 
+static bool wanted(const struct teller *t, char **names)
+{
+	if (!*names)
+		return true;
+	while (*names && strcmp(*names, t->folder))
+		names++;
+	return *names;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 2)
+	if (argc < 2)
 		return 2;
 	root = argv[1];
 	for (size_t i = 0; i < sizeof(tellers) / sizeof(tellers[0]); i++) {
-		int status = cp_run(tell, (void *)&tellers[i]);
+		int status;
 
+		if (!wanted(&tellers[i], argv + 2))
+			continue;
+		status = cp_run(tell, (void *)&tellers[i]);
 		if (status) {
 			fprintf(stderr, "tellers: %s: wait status %#x\n",
 				tellers[i].folder, status);

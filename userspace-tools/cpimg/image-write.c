@@ -355,11 +355,18 @@ static int put_tables(struct writer *w, const struct view *of,
 	memcpy(cp_note, &n, sizeof(n));
 	n.crc = crc32(crc32(0, notes, notes_size), table, size);
 	memcpy(cp_note, &n, sizeof(n));
-	*phoff = w->at + notes_size;
+	*phoff = (w->at + notes_size + 7) & ~(uint64_t)7;
 	ret = put(w, w->at, notes, notes_size, err) ||
 	      put(w, *phoff, table, size, err) ? -1 : 0;
 	free(table);
 	return ret;
+}
+
+/* At most, and in an image of 32 bits. */
+static uint64_t end_of_tables(const struct writer *w, size_t notes_size)
+{
+	return w->at + notes_size + 8 + sizeof(Elf32_Shdr) +
+	       (w->nr_runs + 1) * sizeof(Elf32_Phdr);
 }
 
 /**
@@ -382,6 +389,12 @@ int writer_commit(struct writer *w, const struct view *of,
 
 	if (!notes)
 		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory", w->path);
+	if (cpimg_bits(img) == 32 && end_of_tables(w, notes_size) > UINT32_MAX) {
+		free(notes);
+		return cpimg_fail(err, CPIMG_ERR_SYS,
+				  "%s: would be over 4 GiB, which offsets of 32 bits cannot say",
+				  w->path);
+	}
 	bad = put_tables(w, of, notes, notes_size, &phoff, err);
 	free(notes);
 	size = cpimg_bits(img) == 64 ? sizeof(h.e64) : sizeof(h.e32);

@@ -22,6 +22,8 @@ void catch_signals(void)
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigaction(signals[i], &act, NULL);
+	/* The limit for files is an error like any other. */
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 static double now(void)

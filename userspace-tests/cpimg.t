@@ -1,0 +1,407 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# cpimg, with the sanitizers looking on, held to what programs in a guest knew of
+# their memory when they saved it (helpers/story.h says what there is to find).
+. "$(dirname "$0")/lib/host.sh"
+
+here=$(cd "$(dirname "$0")" && pwd)
+tools=$here/../userspace-tools
+sanitize='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
+cpimg=$RUN_DIR/tools/cpimg
+saw=$RUN_DIR/output
+python=python3
+[ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
+FIELD=0x20000000 SIZE=+1M
+
+plan 76
+
+# run STATUS ARGUMENTS: cpimg ends with it; its words are in $saw
+run() {
+	local want=$1 status=0
+	shift
+	"$cpimg" "$@" >"$saw" 2>&1 || status=$?
+	[ "$status" = "$want" ] || { echo "# exit status $status"; return 1; }
+}
+
+# field IMAGE FILE: the image has those bytes there
+field() {
+	"$cpimg" extract "$1" $FIELD $SIZE 2>"$saw" | cmp - "$2" >>"$saw" 2>&1
+}
+
+json() {	# EXPRESSION over j, the array; IMAGES...
+	local expression=$1
+	shift
+	"$cpimg" show --json "$@" >"$saw.json" 2>"$saw" &&
+		$python -c '
+import json, sys
+j = json.load(open(sys.argv[1]))
+sys.exit(not eval(sys.argv[2]))' "$saw.json" "($expression)" >>"$saw" 2>&1
+}
+
+if ! make -s -C "$tools" OUT="$RUN_DIR/tools" CFLAGS="-std=gnu11 -O1 -g -Wall -Wextra -Werror $sanitize" \
+	>"$saw" 2>&1; then
+	false
+	ok "cpimg builds with the sanitizers"
+	exit 1
+fi
+rm -rf "$RUN_DIR"/{story,story_32,long,vast}
+"$GUEST" --kernel "$CP_VARIANT" --mem 1024 --share "$RUN_DIR" /tests/tellers /host >&2 || no_image
+cd "$RUN_DIR" || exit 1
+
+# Names without the process id, which is another each time.
+for dir in story story_32 long vast; do
+	set -- $dir/*-cp0
+	ln -sfn "$(basename "${1%-cp0}")" $dir/pid
+done
+image() {	# FOLDER NUMBER
+	printf '%s/%s-cp%s' "$1" "$(readlink "$1/pid")" "$2"
+}
+clear() {	# FOLDER COPY: a copy to do harm to
+	rm -rf "$2"
+	cp -a "$1" "$2"
+}
+s=$(image story 4) a=$(image story_32 4)
+
+#
+# usage
+#
+run 2 && run 2 nonsense && run 2 show && run 2 flatten "$s" && run 2 prune a b &&
+	run 2 extract "$s" 0 && run 2 show --nonsense "$s" && run 2 prune --keep 0 "$s" &&
+	run 2 extract "$s" x 1 && run 2 extract "$s" 2 1 && run 2 extract "$s" 1 +9z
+ok "a wrong command line: status 2"
+run 0 --help && has 'verify +check a chain' && run 0 --version && has '^cpimg [0-9]'
+ok "--help and --version"
+good=0
+for command in show verify flatten diff extract map prune; do
+	run 0 $command --help && has "^Usage: cpimg $command .*IMAGE" || good=1
+	cp "$saw" "$saw.one"
+	run 0 help $command && cmp -s "$saw" "$saw.one" || good=1
+	case $command in
+	extract) set -- 1 2 ;;
+	flatten) set -- new ;;
+	*) set -- ;;
+	esac
+	run 1 $command nowhere "$@" || good=1
+	has '^cpimg: nowhere: opening: No such file' || good=1
+done
+[ $good = 0 ]
+ok "each command has help, and says which file is not there"
+"$cpimg" show "$s" >/dev/full 2>"$saw"
+[ $? = 1 ] && has 'standard output: writing: No space left'
+ok "a full disk below standard output is seen"
+
+#
+# show
+#
+for dir in story story_32; do
+	bits=64 machine=x86-64
+	[ $dir = story ] || bits=32 machine=i386
+	run 0 show "$(image $dir 0)" && has '^.*-cp0: full image: the first checkpoint$' &&
+		has "program +$dir \(/tests/$dir /host/$dir\), user 0" &&
+		has "process +$(readlink $dir/pid), thread .*, checkpoint 0" &&
+		has "machine +$machine, $bits bits, pages of 4096" && has 'parent +none' &&
+		has '^ +2 +8 KiB +mlocked' && has '^ +1 +4 KiB +not readable' && has 'SAME +0'
+	ok "$dir: show, full"
+	run 0 show -v "$(image $dir 3)" && has 'incremental image: what changed' &&
+		has "parent +$(readlink $dir/pid)-cp2, [0-9a-f]{32}$" &&
+		has '^ +0+20014000-0+2001e000 +40 KiB HOLE +rw- +\[anon\] \(zeros\)' &&
+		has '^ +0+200c8000-0+200c9000 +4 KiB DATA +rw- ' &&
+		has '^ +0+21000000-0+21002000 +8 KiB SKIPPED rw- +\[anon\] \(mlocked\)' &&
+		has "HOLE +r-- +/tests/$dir \(the mapped file\)" && has 'DATA +rw. +\[stack\]'
+	ok "$dir: show -v, incremental"
+	json "len(j) == 5 and [i['n'] for i in j] == [0, 1, 2, 3, 4] and
+	      [i['kind'] for i in j] == ['full'] + 4 * ['incremental'] and
+	      all(b['parent_id'] == a['id'] and b['parent'] == a['file'].split('/')[-1]
+	          for a, b in zip(j, j[1:])) and
+	      all(a['monotonic_ns'] < b['monotonic_ns'] and a['time'] < b['time']
+	          for a, b in zip(j, j[1:]))" --chain "$(image $dir 4)"
+	ok "$dir: show --json --chain: five that hang together"
+	json "all(len(i['run_list']) == i['runs'] and
+		  all(sum(int(r['end'], 16) - int(r['start'], 16) for r in i['run_list']
+		          if r['class'] == c.upper()) == n * i['page_size']
+		      for c, n in i['pages'].items()) for i in j)" -v -c "$(image $dir 4)"
+	ok "$dir: show --json -v: the runs add up to the counts"
+	json "[r['start'] for r in j[0]['run_list'] if r['class'] == 'DATA' and
+	       0x20000000 <= int(r['start'], 16) < 0x20100000] ==
+	      ['0x20003000', '0x20007000'] and j[0]['bits'] == $bits" -v "$(image $dir 1)"
+	ok "$dir: show --json -v: the pages that were written"
+done
+run 1 show "$s" /dev/null "$a" && has '/dev/null: file type' && [ "$(number 'incremental image')" = 2 ]
+ok "show goes on after a bad file, and says so in the end"
+
+#
+# extract
+#
+for dir in story story_32; do
+	good=0
+	for k in 0 1 2 3 4; do
+		field "$(image $dir $k)" $dir/field$k || good=$((k + 1))
+	done
+	[ $good = 0 ]
+	ok "$dir: extract: at each checkpoint what the program had"
+done
+"$cpimg" extract "$s" 0x20002ffe +4k 2>"$saw" | cmp - <(tail -c +12287 story/field4 | head -c 4096) >>"$saw" 2>&1
+ok "extract: from the middle of a page"
+rm -f out
+run 0 extract "$s" $FIELD 537919488 -o out && cmp out story/field4 >"$saw" 2>&1 &&
+	[ "$(stat -c %a out)" = 600 ]
+ok "extract -o: a file of its owner's"
+run 1 extract -o out "$s" $FIELD +1 && has 'out: creating: File exists' && cmp -s out story/field4
+ok "extract -o: overwrites nothing"
+rm -f out
+run 1 extract -o out "$s" 0x21000000 +8k && has 'SKIPPED, mlocked' && [ ! -e out ]
+ok "extract: what was skipped is an error, and leaves no file"
+run 1 extract "$s" 0x20ffffff +1 && has '0x20ffffff: not mapped'
+ok "extract: what is not mapped is an error"
+"$cpimg" extract --zero "$s" 0x200ff000 0x21001000 2>"$saw" | cmp - <(head -c 15736832 /dev/zero) >>"$saw" 2>&1 &&
+	has 'zeros stand for 15732736 bytes'
+ok "extract --zero: zeros for both, and how many"
+(ulimit -f 100; run 1 extract -o out "$s" $FIELD $SIZE) && has 'out: writing: File too large' && [ ! -e out ]
+ok "extract: a file that may not grow is an error, and is removed"
+
+#
+# verify
+#
+run 0 verify "$s" "$a" "$(image long 49)" "$(image vast 4)" && [ "$(number ': good: ')" = 4 ] &&
+	has "$(image long 49): good: 50 images"
+ok "verify: all the chains are good"
+clear story harm
+h=$(image harm 4)
+rm "$(image harm 1)"
+run 1 verify "$h" && has "harm/.*-cp1: opening: No such file .*the parent of .*-cp2"
+ok "verify: a missing parent"
+run 0 verify --dir story "$h"
+ok "verify --dir: the parents are elsewhere"
+cp "$(image story_32 1)" "$(image harm 1)"
+run 1 verify "$h" && has 'its id is not the parent_id'
+ok "verify: another image under the parent's name"
+clear story harm
+echo more >>"$(image harm 2)"
+run 1 verify --quick "$h" && has 'cp2: file size is [0-9]+: the image ends at'
+ok "verify: something behind the end"
+clear story harm
+truncate -s -1 "$(image harm 0)"
+run 1 verify "$h" && has 'cp0: (.*not in the file|program header .*: invalid)'
+ok "verify: one byte less"
+clear story harm
+printf X | dd of="$(image harm 3)" bs=1 seek=$(($(stat -c %s "$(image harm 3)") - 20)) conv=notrunc status=none
+run 1 verify "$h" && has 'cp3: '
+ok "verify: one byte altered"
+
+# The notes' bytes FROM become TO, of the same length, and the checksum is set right.
+alter() {	# IMAGE FROM TO
+	$python - "$@" <<'END'
+import struct, sys, zlib
+path, old, new = sys.argv[1], *(eval("b'%s'" % a) for a in sys.argv[2:])
+assert len(old) == len(new)
+b = bytearray(open(path, 'rb').read())
+wide = b[4] == 2
+phoff = struct.unpack_from('<Q' if wide else '<I', b, 32 if wide else 28)[0]
+at = struct.unpack_from('<Q' if wide else '<I', b, phoff + (8 if wide else 4))[0]
+end = at + struct.unpack_from('<Q' if wide else '<I', b, phoff + (32 if wide else 16))[0]
+notes = bytes(b[at:end]).replace(old, new)
+assert notes != bytes(b[at:end]), 'not there'
+crc = at + notes.index(b'CP_RANGE') + 12 + 200
+b[at:end] = notes
+b[crc:crc + 4] = bytes(4)
+b[crc:crc + 4] = struct.pack('<I', zlib.crc32(b[phoff:], zlib.crc32(b[at:end])))
+open(path, 'wb').write(b)
+END
+}
+clear story harm
+p=$(readlink story/pid)
+alter "$(image harm 4)" "$p-cp3" '../cp3'"$(printf '%*s' $((${#p} - 2)) '' | tr ' ' x)" >"$saw" 2>&1 &&
+	run 1 verify "$h" && has 'note.parent is .*: not a file name'
+ok "verify: a parent's name that leads out of the folder"
+
+#
+# flatten
+#
+rm -f ./*.img
+for dir in story story_32; do
+	good=0
+	for k in 0 1 3 4; do
+		run 0 flatten "$(image $dir $k)" $dir.$k.img && run 0 verify $dir.$k.img &&
+			has 'good: 1 image,' && field $dir.$k.img $dir/field$k &&
+			run 0 diff "$(image $dir $k)" $dir.$k.img && has 'differ: 0$' || good=1
+	done
+	[ $good = 0 ]
+	ok "$dir: flatten: the same memory as the chain, at each checkpoint"
+	json "j[0]['kind'] == j[1]['kind'] == 'full' and j[1]['reason_text'] == 'flattened from a chain' and
+	      j[1]['id'] != j[0]['id'] and j[1]['pages']['same'] == 0 and j[1]['n'] == 4" \
+		$dir.0.img $dir.4.img
+	ok "$dir: flatten: a full image that says what it is"
+done
+json "j[0]['id'] == j[1]['id'] and j[0]['time'] == j[1]['time']" "$s" story.4.img
+ok "flatten: it is the same checkpoint"
+[ "$(stat -c %a story.4.img)" = 600 ]
+ok "flatten: for its owner only"
+cp story.4.img keep
+run 1 flatten "$s" story.4.img && has 'story.4.img: creating: File exists' && cmp -s story.4.img keep
+ok "flatten: overwrites nothing"
+ln -sfn target link.img
+run 1 flatten "$s" link.img && [ ! -e target ]
+ok "flatten: follows no link"
+(ulimit -f 100; run 1 flatten "$s" small.img) && has 'small.img: writing: File too large' && [ ! -e small.img ]
+ok "flatten: when there is no room, nothing is left"
+run 0 flatten "$(image story 2)" part.img && run 0 flatten --all "$(image story 2)" all.img &&
+	field part.img story/field2 && field all.img story/field2 &&
+	run 1 extract part.img 0x22000000 +1 && has 'outside its range' &&
+	[ "$("$cpimg" extract all.img 0x22000000 +1)" = o ]
+ok "flatten --all: also what only older images looked at"
+run 0 flatten "$(image long 49)" long.img && run 0 diff "$(image long 49)" long.img && has 'differ: 0$' &&
+	[ "$(stat -c %s long.img)" -lt $((13 << 20)) ]
+ok "flatten: 50 images"
+run 0 flatten "$(image vast 4)" vast.img && run 0 diff "$(image vast 4)" vast.img && has 'differ: 0$'
+ok "flatten: 100 GiB that are hardly used"
+
+#
+# diff
+#
+for dir in story story_32; do
+	run 0 diff -v --symbols "$TESTS_DIR/$dir" "$(image $dir 0)" "$(image $dir 1)" &&
+		has '20003000-0+20004000 +1 written$' && has '20007000-0+2000a000 +3 written$' &&
+		has '20000000-0+20100000 rw- +4 of 256 +\[anon\]' &&
+		has ' 1 +65536 +ledger$' && has ' 1 +4 +chapter$'
+	ok "$dir: diff: the pages and the symbols that were written"
+	run 0 diff -v "$(image $dir 1)" "$(image $dir 3)" &&
+		has '20014000-0+2001e000 +10 discarded: zeros now' &&
+		has '20064000-0+20065000 +1 written$' &&
+		has '200c8000-0+200c9000 +1 written for the first time' &&
+		has '22000000-0+22004000 +4 gone' && has '23000000-0+23004000 +4 new' &&
+		! has '20003000'
+	ok "$dir: diff: what was discarded, unmapped and mapped since the last but one"
+done
+run 0 diff "$(image story 2)" && has '1 of 256' && has 'differ: 1 \(4 KiB\)'
+ok "diff: one image, against its parent; what it did not look at is no difference"
+run 0 diff "$s" "$s" && has 'differ: 0$'
+ok "diff: of itself, nothing"
+run 0 diff "$(image long 9)" "$(image long 10)" && has '256 of 256 +\[anon\] \(256 written\)'
+ok "diff: a mapping that was filled"
+run 1 diff "$(image story 0)" && has 'no parent' && run 1 diff "$s" "$a" && has 'different machines' &&
+	run 1 diff -s "$TESTS_DIR/story_32" "$s" && has 'not a program of 64 bits' &&
+	run 1 diff -s /dev/null "$s" && has '/dev/null: '
+ok "diff: what cannot be compared is said"
+
+#
+# map
+#
+picture() {	# SVG PYTHON: well formed, and it holds for texts and classes
+	saw=$saw $python - "$@" >"$saw" 2>&1 <<'END'
+import sys, xml.etree.ElementTree as ET
+svg = '{http://www.w3.org/2000/svg}'
+root = ET.parse(sys.argv[1]).getroot()
+columns = [{p.get('class'): p.get('d') for p in g.iter(svg + 'path')}
+           for g in root.iter(svg + 'g')]
+texts = [''.join(t.itertext()) for t in root.iter(svg + 'text')]
+def has(text): return any(text in t for t in texts)
+def height(column, style):
+    return sum(int(p.split('v')[1].split('h')[0])
+               for p in columns[column].get(style, '').split('M')[1:])
+print(texts)
+tall = int(root.get('height')), int(root.get('width'))
+sys.exit(not eval('(' + sys.argv[2] + ')'))
+END
+}
+for dir in story story_32; do
+	run 0 map -o $dir.svg "$(image $dir 4)" &&
+		picture $dir.svg "len(columns) == 5 and has('/tests/$dir') and has('[stack]') and
+		has('20000000') and has('0 full') and has('SKIPPED: left') and has('not mapped') and
+		height(2, 's3') > 50 and height(0, 's3') == 0 and
+		height(0, 's7') > height(1, 's7') > 0 and height(0, 's0') == 0 < height(1, 's0')"
+	ok "$dir: map: five columns, with names, classes and what was not looked at"
+done
+run 0 map -o long.svg "$(image long 49)" &&
+	picture long.svg 'len(columns) == 50 and tall[0] < 1200 and tall[1] < 1300 and
+	all(height(i, "s7") for i in range(50)) and sum(height(i, "s2") for i in range(30, 40)) >
+	2 * sum(height(i, "s2") for i in range(10))/2'
+ok "map: 50 checkpoints"
+run 0 map -o vast.svg "$(image vast 4)" &&
+	picture vast.svg 'has("100 GiB rw-") and has("+64 GiB") and has("root of the size") and tall[0] < 1200 and
+	all(height(i, "s4") + height(i, "s7") > 20 for i in range(5))'
+ok "map: 100 GiB"
+run 0 map -o flat.svg story.4.img && picture flat.svg 'len(columns) == 1 and height(0, "s0") == 0'
+ok "map: a flattened image"
+if command -v rsvg-convert >/dev/null; then
+	rsvg-convert -o long.png long.svg >"$saw" 2>&1 && [ ! -s "$saw" ] && [ -s long.png ]
+	ok "map: rsvg-convert draws it"
+else
+	skip "map: rsvg-convert draws it" "not installed"
+fi
+clear story harm
+hostile='\x1b]0;<&"\xff\xe2\x80ab'
+alter "$h" '/tests/story' "$hostile" >"$saw" 2>&1 &&
+	"$cpimg" show -v "$h" >"$saw" 2>&1 && ! grep -q "$(printf '\033')" "$saw" && has '\\x1b\]0;<&'
+ok "names that would command a terminal are shown, not obeyed"
+json 'any("<&\"" in r["mapping"] for r in j[0]["run_list"])' -v "$h" &&
+	run 0 map -o hostile.svg "$h" && picture hostile.svg 'has("<&\"")'
+ok "and are text in JSON and in SVG"
+
+#
+# prune
+#
+left() {	# how many images
+	find pruned -name '*-cp*' | wc -l
+}
+clear story pruned
+run 0 prune --dry-run --keep 2 "$(image pruned 4)" && has 'would remove .*-cp0' && ! has 'would remove .*-cp3' &&
+	diff -r --no-dereference story pruned >"$saw" 2>&1
+ok "prune --dry-run: says it, and does nothing"
+run 0 prune --keep 2 "$(image pruned 4)" && has 'cp3: is now full; 3 older images' &&
+	[ "$(left)" = 2 ] && [ -e "$(image pruned 3)" ] && [ -e "$(image pruned 4)" ] &&
+	run 0 verify "$(image pruned 4)" && has 'good: 2 images'
+ok "prune --keep 2: two are left, and they are a chain"
+field "$(image pruned 3)" story/field3 && field "$(image pruned 4)" story/field4 &&
+	run 0 diff "$s" "$(image pruned 4)" && has 'differ: 0$'
+ok "prune: what is left says what it said"
+run 0 prune "$(image pruned 4)" && [ "$(left)" = 1 ] && field "$(image pruned 4)" story/field4 &&
+	run 0 prune "$(image pruned 4)" && has 'a chain of 1 already'
+ok "prune: to a single image, and again"
+clear story pruned
+run 0 prune "$(image pruned 2)" && [ ! -e "$(image pruned 0)" ] && run 0 verify "$(image pruned 4)" &&
+	has 'good: 3 images' && run 0 diff "$s" "$(image pruned 4)" && has 'differ: 0$' &&
+	field "$(image pruned 2)" story/field2
+ok "prune in the middle: newer images still find what lies outside its range"
+clear story_32 pruned
+run 0 prune -k 3 "$(image pruned 4)" && run 0 verify "$(image pruned 4)" && has 'good: 3 images' &&
+	run 0 diff "$a" "$(image pruned 4)" && has 'differ: 0$'
+ok "prune: 32 bits"
+clear long pruned
+run 0 prune -k 5 "$(image pruned 49)" && run 0 verify "$(image pruned 49)" && has 'good: 5 images' &&
+	run 0 diff "$(image long 46)" "$(image pruned 46)" && has 'differ: 0$' && [ "$(left)" = 5 ]
+ok "prune: 45 of 50"
+clear story pruned
+(ulimit -f 100; run 1 prune "$(image pruned 4)") && has 'File too large' && diff -r --no-dereference story pruned >"$saw" 2>&1
+ok "prune: when there is no room, all is as it was"
+rm "$(image pruned 1)"
+run 1 prune "$(image pruned 4)" && [ "$(left)" = 4 ]
+ok "prune: nothing goes from a chain that is not whole"
+clear story pruned
+: >"$(image pruned 4).new"
+run 1 prune "$(image pruned 4)" && has 'cp4.new: creating: File exists' && rm "$(image pruned 4).new" &&
+	diff -r --no-dereference story pruned >"$saw" 2>&1
+ok "prune: what lies in its way is not touched"
+if [ "$(id -u)" = 0 ]; then
+	chown 12345:12345 "$(image pruned 4)"
+	run 0 prune "$(image pruned 4)" && [ "$(stat -c %u:%g:%a "$(image pruned 4)")" = 12345:12345:600 ]
+	ok "prune: by root, the image stays its owner's"
+else
+	skip "prune: by root, the image stays its owner's" "not root"
+fi
+
+#
+# Each byte and each bit of what is not data, of real images
+#
+# shellcheck disable=SC2086	# a list
+gcc -std=gnu11 -O1 -g $sanitize -I"$tools/include" "$here/host/damage.c" \
+	"$tools"/libcpimg*.c -lelf -lz -o damage >"$saw" 2>&1
+ok "damage.c builds with the sanitizers"
+for dir in story story_32; do
+	clear $dir harm
+	./damage "$(image harm 4)" >"$saw" 2>&1 && has 'a wrong one 0$' && [ "$(number 'cut off')" = 5 ]
+	ok "$dir: a chain, cut off and with flipped bits: refused, or the same answer"
+	cp $dir.4.img harm/
+	./damage harm/$dir.4.img >"$saw" 2>&1 && has 'a wrong one 0$'
+	ok "$dir: the same, flattened"
+done
