@@ -11,7 +11,7 @@ program=$RUN_DIR/reader
 
 if ! gcc -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-I"$here/../userspace-tools/include" -I"$selftests" -I"$here/lib" \
-	"$here/reader.c" "$here"/../userspace-tools/libcpimg*.c -lelf -lz \
+	"$here/reader.c" "$here/lib/compose.c" "$here"/../userspace-tools/libcpimg*.c -lelf -lz \
 	-o "$program" >"$RUN_DIR/build.log" 2>&1; then
 	echo "1..1"
 	echo "not ok 1 the reader builds with the sanitizers: $RUN_DIR/build.log"

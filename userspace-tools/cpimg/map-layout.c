@@ -132,7 +132,8 @@ static int height_at(const struct band *b, int root, double scale)
 {
 	double h = weight(b, root) * scale;
 
-	return h < MIN_HEIGHT ? MIN_HEIGHT : (int)(h + 0.5);
+	/* find_scale() begins far beyond what can be drawn */
+	return h < MIN_HEIGHT ? MIN_HEIGHT : h > 1e6 ? 1e6 : (int)(h + 0.5);
 }
 
 /* What all bands take. */
