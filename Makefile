@@ -21,6 +21,7 @@ STEPS.kernel-off := $(STEPS.tree) kernel-off
 STEPS.headers	:= $(STEPS.tree) headers
 STEPS.tests	:= $(STEPS.headers) tests initramfs
 STEPS.tools	:= deps tools
+STEPS.fuzz	:= deps fuzz
 STEPS.run	:= $(STEPS.kernel) headers tests initramfs run
 STEPS.shell	:= $(STEPS.kernel) headers tests initramfs
 STEPS.test	:= $(STEPS.kernel) headers tests initramfs tools test
@@ -47,7 +48,7 @@ say	= @. scripts/lib.sh; step
 SHELL	:= /bin/bash
 .NOTPARALLEL:
 .PHONY: help deps tree refresh kernel kernel-debug kernel-off headers headers-of-tests \
-	tests tools initramfs run test test-debug test-off check check-each shell \
+	tests tools install fuzz initramfs run test test-debug test-off check check-each shell \
 	clean distclean
 
 help:
@@ -62,7 +63,8 @@ help:
 	@echo '                kernel-off: with CONFIG_CP_RANGE off)'
 	@echo '  headers       install its headers for the tests'
 	@echo '  tests         build the test programs and the initramfs'
-	@echo '  tools         build the programs of userspace-tools'
+	@echo '  tools         build cpimg and libcpimg, the tools that read images'
+	@echo '  install       install them with headers and man pages (PREFIX=/usr/local DESTDIR=)'
 	@echo
 	@echo 'For developers:'
 	@echo '  refresh       put what was edited in $(patsubst $(CURDIR)/%,%,$(BUILD))/$(KERNEL)/linux into the patches'
@@ -71,6 +73,7 @@ help:
 	@echo '  test-off      boot a kernel with CONFIG_CP_RANGE off'
 	@echo '  check         checkpatch, sparse, W=1, shellcheck, does the series apply'
 	@echo '  check-each    build after each patch (slow)'
+	@echo '  fuzz          fuzz the reader of images (MINUTES=10)'
 	@echo '  shell         a shell in a guest (GUEST="--mem 1024": options of guest.sh)'
 	@echo '  clean         remove kernels and programs; distclean: all that was made'
 	@echo
@@ -115,6 +118,15 @@ tools: deps
 	$(say) tools "Tools, in $(BUILD)/tools"
 	@$(MAKE) --no-print-directory -C userspace-tools OUT=$(BUILD)/tools -j$(JOBS)
 
+# Needs no kernel, and installs no packages: `make tools` does that.
+install:
+	$(say) install "Tools, into $(DESTDIR)$(or $(PREFIX),/usr/local)"
+	@$(MAKE) --no-print-directory -C userspace-tools OUT=$(BUILD)/tools install
+
+fuzz:
+	@scripts/deps.sh fuzz
+	@scripts/fuzz.sh
+
 run: kernel tests
 	@scripts/run.sh
 
@@ -141,7 +153,7 @@ shell: kernel tests
 	@scripts/shell.sh $(GUEST)
 
 kernels	:= $(addprefix $(BUILD)/,$(notdir $(wildcard kernel-patches/*)))
-others	:= $(addprefix $(BUILD)/,tests tools run initramfs initramfs.cpio init.log shell accelerator)
+others	:= $(addprefix $(BUILD)/,tests tools fuzz run initramfs initramfs.cpio init.log shell accelerator)
 
 clean:
 	rm -rf $(foreach k,$(kernels),$(addprefix $k/,normal debug off check each) $k/headers*) $(others)

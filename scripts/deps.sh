@@ -1,17 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Installs the Debian packages that are missing: deps.sh [check]
-# With "check", also those that only `make check` needs.
+# Installs the Debian packages that are missing: deps.sh [check|fuzz]
+# With "check" or "fuzz", also those that only `make check` or `make fuzz` needs.
 . "$(dirname "$0")/lib.sh"
 
 build='bc binutils bison bzip2 ccache cpio diffutils e2fsprogs elfutils findutils flex
-	gcc gdb kmod libc6-dev libelf-dev libssl-dev linux-libc-dev make musl-tools
+	gcc gdb kmod libc6-dev libelf-dev libssl-dev linux-libc-dev make mandoc musl-tools
 	patch perl python3 python3-pyelftools qemu-system-x86 quilt rsync xz-utils zlib1g-dev'
 check='git shellcheck sparse'
+fuzz='clang llvm'
 
 wanted=$build
 [ "${1:-}" != check ] || wanted="$wanted $check"
+[ "${1:-}" != fuzz ] || wanted="$wanted $fuzz"
 [ "${LINUX_SRC:-}" ] || wanted="$wanted $(setting package)"
 
 step deps "Looking for the Debian packages that are needed"

@@ -715,6 +715,14 @@ bool cpimg_next_note(const struct cpimg *img, size_t *pos,
 	return *pos < img->notes_size && parse_note(img, pos, out);
 }
 
+/* The notes as they are in the file, and where among them struct cp_note is. */
+const void *cpimg_raw_notes(const struct cpimg *img, size_t *size, size_t *own)
+{
+	*size = img->notes_size;
+	*own = img->crc_at - offsetof(struct cp_note, crc);
+	return img->notes;
+}
+
 /**
  * cpimg_find_note() - the first note of an owner and type
  * @img: the image

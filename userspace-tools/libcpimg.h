@@ -13,6 +13,8 @@ int cpimg_pread_file(const struct cpimg *img, uint64_t offset, void *buf,
 int cpimg_read_run(const struct cpimg *img, const struct cpimg_run *run,
 		   uint64_t addr, void *buf, size_t len,
 		   struct cpimg_error *err);
+const void *cpimg_raw_notes(const struct cpimg *img, size_t *size,
+			    size_t *own);
 size_t cpimg_index_after(const struct cpimg *img, uint64_t addr);
 
 #endif /* LIBCPIMG_H */

@@ -168,40 +168,6 @@ int writer_add(struct writer *w, const struct cpimg_piece *piece, bool merge,
 	return piece->cls == CPIMG_DATA ? copy_data(w, piece, progress, err) : 0;
 }
 
-/* The notes of @img, as they are in the file; for free(). */
-static unsigned char *raw_notes(const struct cpimg *img, size_t *size)
-{
-	struct cpimg_elfnote en;
-	unsigned char *all;
-	size_t pos = 0, at = 0;
-
-	while (cpimg_next_note(img, &pos, &en))
-		;
-	*size = pos;
-	all = calloc(1, pos + 1);
-	for (pos = 0; all && cpimg_next_note(img, &pos, &en); at = pos) {
-		Elf32_Nhdr nh = { strlen(en.owner) + 1, en.size, en.type };
-
-		memcpy(all + at, &nh, sizeof(nh));
-		memcpy(all + at + sizeof(nh), en.owner, nh.n_namesz);
-		memcpy(all + pos - ((en.size + 3) & ~(size_t)3), en.desc, en.size);
-	}
-	return all;
-}
-
-/* The struct cp_note among @notes, which are those of an image. */
-static unsigned char *find_cp_note(const struct cpimg *img, unsigned char *notes)
-{
-	struct cpimg_elfnote en;
-	size_t pos = 0;
-
-	while (cpimg_next_note(img, &pos, &en)) {
-		if (en.type == CP_NOTE_TYPE && !strcmp(en.owner, CP_NOTE_OWNER))
-			return notes + pos - ((en.size + 3) & ~(size_t)3);
-	}
-	return NULL;
-}
-
 /* What the new image says of itself: the old one's words, but for the chain. */
 static struct cp_note new_note(const struct writer *w, const struct view *of)
 {
@@ -337,24 +303,22 @@ int sync_folder(const char *path)
 }
 
 static int put_tables(struct writer *w, const struct view *of,
-		      unsigned char *notes, size_t notes_size, uint64_t *phoff,
-		      struct cpimg_error *err)
+		      unsigned char *notes, size_t notes_size, size_t note_at,
+		      uint64_t *phoff, struct cpimg_error *err)
 {
 	const struct cpimg *img = view_image(of);
-	unsigned char *cp_note = find_cp_note(img, notes), *table;
+	unsigned char *table;
 	struct cp_note n = new_note(w, of);
 	size_t size;
 	bool xnum;
 	int ret;
 
 	table = headers(w, cpimg_bits(img), n.page_size, notes_size, &size, &xnum);
-	if (!table || !cp_note) {
-		free(table);
+	if (!table)
 		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory", w->path);
-	}
-	memcpy(cp_note, &n, sizeof(n));
+	memcpy(notes + note_at, &n, sizeof(n));
 	n.crc = crc32(crc32(0, notes, notes_size), table, size);
-	memcpy(cp_note, &n, sizeof(n));
+	memcpy(notes + note_at, &n, sizeof(n));
 	*phoff = (w->at + notes_size + 7) & ~(uint64_t)7;
 	ret = put(w, w->at, notes, notes_size, err) ||
 	      put(w, *phoff, table, size, err) ? -1 : 0;
@@ -382,8 +346,9 @@ int writer_commit(struct writer *w, const struct view *of,
 {
 	const struct cpimg *img = view_image(of);
 	union ehdr h;
-	size_t notes_size, size;
-	unsigned char *notes = raw_notes(img, &notes_size);
+	size_t notes_size, note_at, size;
+	const void *old = cpimg_raw_notes(img, &notes_size, &note_at);
+	unsigned char *notes = malloc(notes_size);
 	uint64_t phoff = 0;
 	int bad;
 
@@ -395,7 +360,8 @@ int writer_commit(struct writer *w, const struct view *of,
 				  "%s: would be over 4 GiB, which offsets of 32 bits cannot say",
 				  w->path);
 	}
-	bad = put_tables(w, of, notes, notes_size, &phoff, err);
+	memcpy(notes, old, notes_size);
+	bad = put_tables(w, of, notes, notes_size, note_at, &phoff, err);
 	free(notes);
 	size = cpimg_bits(img) == 64 ? sizeof(h.e64) : sizeof(h.e32);
 	if (bad || cpimg_pread_file(img, 0, &h, size, err))
