@@ -43,7 +43,7 @@ if [ "$profdata" ] && [ -s reader.profraw ]; then
 	"$profdata" merge -sparse reader.profraw -o reader.profdata
 	"$(dirname "$(readlink -f "$profdata")")/llvm-cov" report ./reader \
 		-instr-profile=reader.profdata >coverage 2>/dev/null || true
-	awk '/^File|^libcpimg|\.c |^TOTAL/ { print $1, $10 }' coverage
+	awk '$10 ~ /%/ { sub(/.*\//, "", $1); printf "  %-20s lines covered %s\n", $1, $10 }' coverage
 fi
 if [ "$status" != 0 ]; then
 	grep -E 'ERROR|SUMMARY|runtime error|Test unit written' log >&2 || tail -n 20 log >&2

@@ -8,7 +8,7 @@
 runs=70001
 image=$RUN_DIR/many
 
-plan 5
+plan 8
 
 export_image many --mem 640 -- runs $runs || no_image
 
@@ -37,3 +37,19 @@ timeout 300 gdb -nx -batch -c "$image" -ex "x/1dw $first + 8192" \
 ok "gdb finds the memory of the third and the last"
 has '^.1 = .*0x'
 ok "gdb finds the registers"
+
+# cpimg writes as many, and draws them.
+cpimg=${BUILD:?}/tools/cpimg
+saw=$RUN_DIR/cpimg
+rm -f "$RUN_DIR/flat"
+"$cpimg" flatten "$image" "$RUN_DIR/flat" >"$saw" 2>&1 && "$cpimg" verify "$RUN_DIR/flat" >>"$saw" 2>&1 &&
+	"$cpimg" diff "$image" "$RUN_DIR/flat" >>"$saw" 2>&1 && has 'good: 1 image' && has 'differ: 0$'
+ok "cpimg flattens it: the same memory"
+saw=$RUN_DIR/readelf
+readelf -hlW "$RUN_DIR/flat" >"$saw" 2>"$saw.err" && [ ! -s "$saw.err" ] &&
+	has "Number of program headers: +65535 \($((runs + 1))\)" && [ "$(number '^  LOAD ')" = $runs ]
+ok "readelf finds $((runs + 1)) program headers in that, too"
+saw=$RUN_DIR/map
+"$cpimg" map -o "$RUN_DIR/many.svg" "$image" >"$saw" 2>&1 && grep -c '<path' "$RUN_DIR/many.svg" >"$saw" &&
+	[ "$(stat -c %s "$RUN_DIR/many.svg")" -lt 100000 ]
+ok "cpimg draws it in less than 100 kB"

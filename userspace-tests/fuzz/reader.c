@@ -242,15 +242,38 @@ static void flatten(const struct cpimg_chain *chain, bool older)
 	cpimg_chain_close(again);
 }
 
-static void command(int (*run)(int, char **), const char *option, const char *path)
+static int command(int (*run)(int, char **), const char *option, const char *path)
 {
 	char *argv[] = { "fuzz", (char *)option, (char *)path, NULL };
 
-	run(3, argv);
+	return run(3, argv);
+}
+
+/* Pruned, the chain says what it said; cmd_prune() has compared it, too. */
+static void prune(const char *path, const char *keep)
+{
+	struct cpimg_error err;
+	struct cpimg_chain *before = cpimg_chain_open(path, NULL, 0, &err), *after;
+	size_t last = cpimg_chain_length(before) - 1;
+
+	if (!command(cmd_prune, keep, path)) {
+		struct view a = { before, last, true }, b = { NULL, 0, true };
+
+		after = cpimg_chain_open(path, NULL, 0, &err);
+		MUST(after && cpimg_chain_length(after) <= last + 1);
+		b.chain = after;
+		b.index = cpimg_chain_length(after) - 1;
+		MUST(!cpimg_chain_verify(after, &err));
+		MUST(!compare_views(&a, &b, NULL, no_change, NULL, &err));
+		cpimg_chain_close(after);
+	}
+	cpimg_chain_close(before);
 }
 
 static void ask_all(const char *path, int flags, bool commands)
 {
+	char *extract[] = { "fuzz", "-z", (char *)path, "0x101800", "+8k", NULL };
+
 	struct cpimg_error err;
 	struct cpimg_chain *chain = cpimg_chain_open(path, NULL, flags, &err);
 
@@ -274,6 +297,9 @@ static void ask_all(const char *path, int flags, bool commands)
 	command(cmd_verify, "-q", path);
 	command(cmd_diff, "-v", path);
 	command(cmd_map, "-o/dev/null", path);
+	cmd_extract(5, extract);
+	prune(path, "-k2");
+	prune(path, "-k1");
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
