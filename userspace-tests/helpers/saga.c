@@ -2,7 +2,7 @@
 /*
  * saga long|vast: chains for pictures. long: 50 checkpoints of a program that
  * grows, sweeps over an array and discards. vast: 5 of one that has reserved
- * 100 GiB and uses little of it.
+ * 100 GiB and uses little of it, and works on 64 MiB.
  */
 #include "cp_test.h"
 
@@ -45,9 +45,13 @@ static int tell_vast(void)
 	char *all = mmap(NULL, 100 * GIB, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
+	char *work = cp_map(64 << 20);
+
 	if (all == MAP_FAILED)
 		return 1;
+	cp_fill(work, 8 << 20, 1);
 	for (int k = 0; k < 5; k++) {
+		cp_fill(work + k * (2 << 20), 1 << 20, k);
 		for (int i = 0; i < 200; i++)
 			cp_fill(all + (i * 37 + k * 5) % 100 * GIB + i * 16 * PAGE,
 				PAGE, i);

@@ -9,8 +9,6 @@
 #define MAX_BANDS	120
 #define MIN_HEIGHT	4	/* of a band */
 #define FREE_HEIGHT	420	/* to share beyond what each must have */
-#define LEGIBLE		10	/* what more than a few pages should get */
-#define SMALL		(256U << 10)
 
 /* The mappings of one image. */
 struct maps {
@@ -163,12 +161,15 @@ static double find_scale(const struct layout *l, int root)
 	return low;
 }
 
+/* Large mappings are tall enough to see where in them something happened. */
 static bool legible(const struct layout *l, int root, double scale)
 {
 	for (size_t i = 0; i < l->count; i++) {
 		const struct band *b = &l->bands[i];
+		uint64_t size = b->end - b->start;
+		int least = size >= 16U << 20 ? 40 : size >= 256U << 10 ? 10 : 0;
 
-		if (b->end - b->start >= SMALL && height_at(b, root, scale) < LEGIBLE)
+		if (height_at(b, root, scale) < least)
 			return false;
 	}
 	return true;

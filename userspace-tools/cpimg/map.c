@@ -175,6 +175,20 @@ static void fill_rows(const struct band *b, struct row *rows, uint64_t start,
 	}
 }
 
+/*
+ * Not at halves, thirds and the like, which every other page would make: the rows
+ * would fall on both sides in turn.
+ */
+static int data_level(double part)
+{
+	static const double limits[LEVELS - 1] = { 0.15, 0.6, 0.999 };
+	int level = 0;
+
+	while (level < LEVELS - 1 && part > limits[level])
+		level++;
+	return level;
+}
+
 static enum style style_of(const struct cpimg *img, const struct band *b, int i,
 			   const struct row *row)
 {
@@ -189,15 +203,8 @@ static enum style style_of(const struct cpimg *img, const struct band *b, int i,
 	double unit = (double)(b->end - b->start) / b->height, most = 0;
 	enum style style = STYLE_NONE;
 
-	if (row->bytes[CPIMG_DATA] > 0) {
-		int level = row->bytes[CPIMG_DATA] / unit * LEVELS;
-
-		/* 4 is all of them, but for what is lost in computing */
-		if (row->bytes[CPIMG_DATA] > 0.999 * unit)
-			level = LEVELS;
-		return STYLE_DATA + (level < LEVELS ? level * (LEVELS - 1) / LEVELS :
-				     LEVELS - 1);
-	}
+	if (row->bytes[CPIMG_DATA] > 0)
+		return STYLE_DATA + data_level(row->bytes[CPIMG_DATA] / unit);
 	for (size_t k = 0; k < sizeof(ground) / sizeof(ground[0]); k++) {
 		if (row->bytes[ground[k].cls] > most) {
 			most = row->bytes[ground[k].cls];
@@ -492,7 +499,7 @@ static void draw_title(const struct map *m)
 
 		bytes += n->pages_data * n->page_size;
 	}
-	time_text(seconds(m, m->images - 1), span);
+	time_text(m->images > 1 ? seconds(m, m->images - 1) : -1, span);
 	snprintf(text, sizeof(text), "%zu checkpoint%s%s%s, %s saved. Addresses go down, time goes to the right.",
 		 m->images, m->images == 1 ? "" : "s", *span ? " in " : "",
 		 span + (*span == '+'), HUMAN(bytes));
