@@ -13,7 +13,7 @@ python=python3
 plan 32
 
 rm -rf "$RUN_DIR"/story*
-"$GUEST" --kernel "$CP_VARIANT" --share "$RUN_DIR" /tests/tellers /host story story_32 >&2 || no_image
+"$GUEST" --kernel "$CP_VARIANT" --timeout 600 --share "$RUN_DIR" /tests/tellers /host story story_32 >&2 || no_image
 
 # How many of an image's runs are of that class.
 runs() {	# IMAGE CLASS

@@ -233,7 +233,7 @@ static void flatten(const struct cpimg_chain *chain, bool older)
 	const char *path = path_of("flat", 3);
 
 	unlink(path);
-	if (write_flat(&v, path, &err))
+	if (write_flat(&v, path, older, &err))
 		return;
 	again = cpimg_chain_open(path, NULL, 0, &err);
 	MUST(again && cpimg_chain_length(again) == 1);

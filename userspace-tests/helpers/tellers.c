@@ -16,6 +16,7 @@ struct teller {
 static const struct teller tellers[] = {
 	{ "story", "story", NULL },
 	{ "story_32", "story_32", NULL },
+	{ "story_dyn", "story_dyn", NULL },
 	{ "long", "saga", "long" },
 	{ "vast", "saga", "vast" },
 };

@@ -162,7 +162,8 @@ int writer_add(struct writer *w, const struct cpimg_piece *piece, bool merge,
 int writer_commit(struct writer *w, const struct view *of,
 		  struct cpimg_error *err);
 void writer_abandon(struct writer *w);
-int write_flat(const struct view *v, const char *path, struct cpimg_error *err);
+int write_flat(const struct view *v, const char *path, bool replaces,
+	       struct cpimg_error *err);
 int sync_folder(const char *path);
 uint64_t image_end(const struct cpimg *img, struct cpimg_error *err);
 

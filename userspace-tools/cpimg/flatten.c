@@ -62,7 +62,7 @@ int cmd_flatten(int argc, char **argv)
 	view.chain = chain;
 	view.index = cpimg_chain_length(chain) - 1;
 	view.older = f.older;
-	if (write_flat(&view, f.out, &err))
+	if (write_flat(&view, f.out, false, &err))
 		status = problem_of(&err);
 	cpimg_chain_close(chain);
 	return status;

@@ -24,6 +24,7 @@
 struct writer {
 	int			fd;
 	char			*path;
+	int			bits;
 	uint64_t		at;		/* where data goes next */
 	struct cpimg_run	*runs;
 	size_t			nr_runs, space;
@@ -77,6 +78,7 @@ struct writer *writer_open(const char *path, const struct cpimg *like,
 
 	if (w) {
 		w->at = cpimg_note(like)->page_size;
+		w->bits = cpimg_bits(like);
 		w->path = strdup(path);
 		w->buf = malloc(PIECE);
 	}
@@ -143,9 +145,11 @@ int writer_add(struct writer *w, const struct cpimg_piece *piece, bool merge,
 	       struct progress *progress, struct cpimg_error *err)
 {
 	struct cpimg_run *last = w->nr_runs ? &w->runs[w->nr_runs - 1] : NULL;
+	uint64_t most = w->bits == 32 ? UINT32_MAX : UINT64_MAX;	/* p_memsz */
 
 	if (merge && last && last->end == piece->start && last->cls == piece->cls &&
-	    last->reason == piece->reason && last->prot == piece->prot) {
+	    last->reason == piece->reason && last->prot == piece->prot &&
+	    piece->end - last->start <= most) {
 		last->end = piece->end;
 	} else {
 		if (w->nr_runs == w->space) {
@@ -230,9 +234,10 @@ static Elf64_Phdr run_header(const struct cpimg_run *run, uint64_t page)
 }
 
 /* Program headers, and the section header if there must be one; for free(). */
-static unsigned char *headers(const struct writer *w, int bits, uint64_t page,
-			      size_t notes_size, size_t *size, bool *xnum)
+static unsigned char *headers(const struct writer *w, uint64_t page,
+			      size_t notes_size, size_t *size)
 {
+	int bits = w->bits;
 	size_t one = bits == 64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
 	size_t count = w->nr_runs + 1;
 	Elf64_Phdr note = {
@@ -241,7 +246,6 @@ static unsigned char *headers(const struct writer *w, int bits, uint64_t page,
 	};
 	unsigned char *all = malloc(count * one + sizeof(Elf64_Shdr));
 
-	*xnum = count >= PN_XNUM;
 	*size = count * one;
 	if (!all)
 		return NULL;
@@ -251,12 +255,12 @@ static unsigned char *headers(const struct writer *w, int bits, uint64_t page,
 
 		put_phdr(all + (i + 1) * one, bits, &p);
 	}
-	if (*xnum && bits == 64) {
+	if (count >= PN_XNUM && bits == 64) {
 		Elf64_Shdr s = { .sh_size = 1, .sh_info = count };
 
 		memcpy(all + *size, &s, sizeof(s));
 		*size += sizeof(s);
-	} else if (*xnum) {
+	} else if (count >= PN_XNUM) {
 		Elf32_Shdr s = { .sh_size = 1, .sh_info = count };
 
 		memcpy(all + *size, &s, sizeof(s));
@@ -306,14 +310,12 @@ static int put_tables(struct writer *w, const struct view *of,
 		      unsigned char *notes, size_t notes_size, size_t note_at,
 		      uint64_t *phoff, struct cpimg_error *err)
 {
-	const struct cpimg *img = view_image(of);
 	unsigned char *table;
 	struct cp_note n = new_note(w, of);
 	size_t size;
-	bool xnum;
 	int ret;
 
-	table = headers(w, cpimg_bits(img), n.page_size, notes_size, &size, &xnum);
+	table = headers(w, n.page_size, notes_size, &size);
 	if (!table)
 		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory", w->path);
 	memcpy(notes + note_at, &n, sizeof(n));
@@ -414,17 +416,45 @@ static int add_all(struct writer *w, const struct view *v,
 	return ret;
 }
 
+/* Give the new file to whom the old one belongs, which takes root. */
+static int keep_owner(struct writer *w, const struct cpimg *img,
+		      struct cpimg_error *err)
+{
+	struct stat old, new;
+
+	if (fstat(cpimg_fd(img), &old) || fstat(w->fd, &new))
+		return sys_fail(w, err, "fstat");
+	if (old.st_uid == new.st_uid && old.st_gid == new.st_gid)
+		return 0;
+	if (fchown(w->fd, old.st_uid, old.st_gid))
+		return sys_fail(w, err, "giving it to the owner of the old one");
+	return 0;
+}
+
+/* What is no image after all must not be left there. */
+static int read_back(const char *path, struct cpimg_error *err)
+{
+	struct cpimg *img = cpimg_open(path, 0, err);
+
+	if (!img)
+		unlink(path);
+	cpimg_close(img);
+	return img ? 0 : -1;
+}
+
 /**
  * write_flat() - write what a view shows as one full image
  * @v: the view
  * @path: the new file, which must not be there yet
+ * @replaces: it is to belong to whom the view's newest image belongs
  * @err: what went wrong; there is no file then
  *
  * Its id is that of the image it replaces: it is the same checkpoint.
  *
  * Return: 0 or -1.
  */
-int write_flat(const struct view *v, const char *path, struct cpimg_error *err)
+int write_flat(const struct view *v, const char *path, bool replaces,
+	       struct cpimg_error *err)
 {
 	struct progress progress;
 	struct writer *w;
@@ -437,11 +467,14 @@ int write_flat(const struct view *v, const char *path, struct cpimg_error *err)
 	if (!w)
 		return -1;
 	progress_start(&progress, "writing", bytes);
-	ret = add_all(w, v, &progress, err) || writer_commit(w, v, err);
+	ret = (replaces && keep_owner(w, view_image(v), err)) ||
+	      add_all(w, v, &progress, err) || writer_commit(w, v, err);
 	progress_end(&progress);
-	if (ret)
+	if (ret) {
 		writer_abandon(w);
-	return ret ? -1 : 0;
+		return -1;
+	}
+	return read_back(path, err);
 }
 
 /* Where an image's tables end, and so the file; 0 and @err if that is not known. */

@@ -398,7 +398,9 @@ static void draw_axis(const struct map *m)
 		if (b->first && i && !b->gap)
 			fprintf(m->to, "<path d=\"M%d %dH%d\" class=\"w\"/>\n", LEFT,
 				b->y, m->right);
-		if (b->height >= 48)
+		/* in a group they would count from the start of one of it */
+		if (b->height >= 48 && b->first &&
+		    (i + 1 == m->lay.count || b[1].first))
 			draw_ticks(m, b);
 	}
 }

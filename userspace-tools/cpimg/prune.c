@@ -115,20 +115,6 @@ static bool still_there(const struct cpimg *img)
 	       named.st_dev == open.st_dev && named.st_ino == open.st_ino;
 }
 
-static int take_owner(const struct cpimg *img, const char *path)
-{
-	struct stat old, new;
-
-	if (fstat(cpimg_fd(img), &old) || lstat(path, &new))
-		return problem("%s: %s", path, strerror(errno));
-	if (old.st_uid == new.st_uid && old.st_gid == new.st_gid)
-		return 0;
-	if (lchown(path, old.st_uid, old.st_gid))
-		return problem("%s: giving it to the owner of %s: %s", path,
-			       cpimg_path(img), strerror(errno));
-	return 0;
-}
-
 static int remove_older(const struct view *base)
 {
 	int status = CMD_OK;
@@ -152,8 +138,6 @@ static int replace(const struct view *base, const char *path)
 {
 	const struct cpimg *img = view_image(base);
 
-	if (take_owner(img, path))
-		return CMD_PROBLEM;
 	if (!still_there(img))
 		return problem("%s: is another file by now: nothing was changed",
 			       cpimg_path(img));
@@ -173,7 +157,7 @@ static int prune_to(const struct view *base)
 
 	if (asprintf(&path, "%s.new", name) < 0)
 		return problem("no memory");
-	if (write_flat(base, path, &err)) {
+	if (write_flat(base, path, true, &err)) {
 		free(path);
 		return problem_of(&err);
 	}
