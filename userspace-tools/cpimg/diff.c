@@ -35,6 +35,7 @@ struct report {
 	size_t			nr_maps[2];
 	struct mapping		current;	/* end 0: none yet */
 	struct counts		here, all;
+	uint64_t		unknown;	/* bytes */
 	struct stretch		*list;
 	size_t			nr_list, space;
 	uint64_t		page;
@@ -127,6 +128,12 @@ static void describe(struct stretch *s, const struct cpimg_piece *a,
 		strcpy(s->what, change_names[s->change]);
 }
 
+/* As the text of programs is from the second image on: its bytes are not here. */
+static bool from_file(const struct cpimg_piece *p)
+{
+	return p->cls == CPIMG_HOLE && p->reason == CP_HOLE_FILE;
+}
+
 static bool list_stretch(struct report *r, struct stretch s)
 {
 	struct stretch *last = r->nr_list ? &r->list[r->nr_list - 1] : NULL;
@@ -157,6 +164,10 @@ static int on_change(void *ctx, uint64_t start, uint64_t end, enum change change
 	/* Not mapped is one thing, not looked at another. */
 	if (!view_covers(&r->a, start) || !view_covers(&r->b, start))
 		return 0;
+	if (change == CHANGE_CLASS && (from_file(a) || from_file(b))) {
+		r->unknown += end - start;
+		return 0;
+	}
 	if (bytes_a && r->symbols)
 		symbols_count(r->symbols, start, bytes_a, bytes_b, end - start);
 	/* a stretch that appears may be of several mappings */
@@ -202,6 +213,9 @@ static int compare(struct report *r)
 		print_counts(r, &r->all);
 	}
 	puts("");
+	if (r->unknown)
+		printf("  pages not compared, which one image leaves to the mapped file: %" PRIu64 "\n",
+		       r->unknown / r->page);
 	if (r->symbols)
 		symbols_print(r->symbols, stdout);
 	return CMD_OK;

@@ -43,30 +43,66 @@ static bool first_load(const struct program *p, uint64_t *vaddr)
 	return false;
 }
 
-/* What to add to the file's addresses. */
+static bool names_program(const struct file_map *file, const struct program *p)
+{
+	return !strcmp(base_name(file->name), base_name(p->path));
+}
+
+/* With @bias, every PT_LOAD begins where the image says that the file is mapped. */
+static bool fits(const struct program *p, const struct file_map *files, size_t count,
+		 uint64_t bias)
+{
+	size_t nr, i;
+	GElf_Phdr ph;
+
+	if (elf_getphdrnum(p->elf, &nr))
+		return false;
+	for (size_t k = 0; k < nr && gelf_getphdr(p->elf, k, &ph); k++) {
+		uint64_t addr = ph.p_vaddr + bias;
+
+		if (ph.p_type != PT_LOAD || !ph.p_filesz)
+			continue;
+		for (i = 0; i < count; i++) {
+			if (addr >= files[i].start && addr < files[i].end &&
+			    names_program(&files[i], p))
+				break;
+		}
+		if (i == count)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * What to add to the file's addresses. The auxiliary vector knows it of the program,
+ * and the mapped files of libraries; a program may also map its own file as data. One
+ * that has another name here is taken for the program.
+ */
 static bool find_bias(const struct program *p, const struct cpimg *img,
 		      uint64_t *bias)
 {
 	struct process proc = process_of(img);
+	uint64_t by_entry = proc.entry - p->ehdr.e_entry, vaddr;
+	bool entry = proc.entry && p->ehdr.e_entry && !(by_entry & 4095);
 	size_t count;
 	struct file_map *files = files_of(img, &count);
-	uint64_t vaddr = 0;
 	bool found = p->ehdr.e_type == ET_EXEC;
 
 	*bias = 0;
-	if (!found && first_load(p, &vaddr)) {
-		for (size_t i = 0; i < count && !found; i++) {
-			found = !files[i].offset && !strcmp(base_name(files[i].name),
-							    base_name(p->path));
-			*bias = files[i].start - vaddr;
-		}
-		if (!found && proc.entry && p->ehdr.e_entry) {
-			*bias = proc.entry - p->ehdr.e_entry;
-			found = !(*bias & 4095);
-		}
+	if (!found && entry) {
+		*bias = by_entry;
+		found = fits(p, files, count, *bias);
+	}
+	for (size_t i = 0; !found && first_load(p, &vaddr) && i < count; i++) {
+		*bias = files[i].start - vaddr;
+		found = !files[i].offset && names_program(&files[i], p) &&
+			fits(p, files, count, *bias);
 	}
 	free(files);
-	return found;
+	if (found || !entry)
+		return found;
+	*bias = by_entry;
+	return true;
 }
 
 static bool add_symbol(struct symbols *s, const char *name, uint64_t start,
