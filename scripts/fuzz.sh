@@ -15,7 +15,7 @@ for file in "$tools"/libcpimg*.c "$tools"/cpimg/*.c; do
 	[ "$(basename "$file")" = main.c ] || sources+=("$file")
 done
 
-[[ $minutes =~ ^[0-9]+$ ]] || die "MINUTES=$minutes is no number"
+[[ $minutes =~ ^[1-9][0-9]*$ ]] || die "MINUTES=$minutes is no number from 1 on"
 step fuzz "Fuzzing the reader for $minutes minutes, in $out"
 command -v clang >/dev/null || die "there is no clang: apt-get install clang"
 

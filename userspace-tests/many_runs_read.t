@@ -53,3 +53,4 @@ saw=$RUN_DIR/map
 "$cpimg" map -o "$RUN_DIR/many.svg" "$image" >"$saw" 2>&1 && grep -c '<path' "$RUN_DIR/many.svg" >"$saw" &&
 	[ "$(stat -c %s "$RUN_DIR/many.svg")" -lt 100000 ]
 ok "cpimg draws it in less than 100 kB"
+rm -f "$RUN_DIR/flat"
