@@ -17,7 +17,12 @@ compile() {	# COMPILER OPTIONS: stdin compiles, with no warning
 call='
 #include <cp_range.h>
 #include <cpimg.h>
-int main() { char c[1]; return (int)(cp_range(c, c + 1) + inc_cp_range(c, c + 1)); }'
+int main(void)
+{
+	char c[CP_RANGE_NAME_SIZE];
+	return (int)(cp_range(c, c + 1) + inc_cp_range(c, c + 1)) + cp_sync(1, 0) +
+	       cp_image_name(c, 1, 0)[0];
+}'
 
 for std in c99 c11 gnu17; do
 	compile gcc -std=$std -pedantic -x c <<<"$call"

@@ -168,6 +168,22 @@ void cpimg_chain_close(struct cpimg_chain *chain)
 	free(chain);
 }
 
+/* Something of the open chain itself lies in [@start, @end) */
+bool cpimg_chain_overlaps(const struct cpimg_chain *chain, uint64_t start,
+			  uint64_t end)
+{
+	uintptr_t at = (uintptr_t)chain, list = (uintptr_t)chain->img;
+
+	if ((at < end && start < at + sizeof(*chain)) ||
+	    (list < end && start < list + chain->space * sizeof(*chain->img)))
+		return true;
+	for (size_t i = 0; i < chain->length; i++) {
+		if (cpimg_overlaps(chain->img[i], start, end))
+			return true;
+	}
+	return false;
+}
+
 /** cpimg_chain_length() - number of images, at least 1 */
 size_t cpimg_chain_length(const struct cpimg_chain *chain)
 {

@@ -615,6 +615,21 @@ void cpimg_close(struct cpimg *img)
 	free(img);
 }
 
+static bool within(const void *mem, size_t size, uint64_t start, uint64_t end)
+{
+	return (uintptr_t)mem < end && start < (uintptr_t)mem + size;
+}
+
+/* Something of the open image itself lies in [@start, @end) */
+bool cpimg_overlaps(const struct cpimg *img, uint64_t start, uint64_t end)
+{
+	return within(img, sizeof(*img), start, end) ||
+	       within(img->path, strlen(img->path) + 1, start, end) ||
+	       within(img->notes, img->notes_size + 1, start, end) ||
+	       within(img->runs, (img->nr_runs + 1) * sizeof(*img->runs),
+		      start, end);
+}
+
 /** cpimg_path() - the name the image was opened under */
 const char *cpimg_path(const struct cpimg *img)
 {

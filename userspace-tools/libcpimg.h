@@ -16,5 +16,8 @@ int cpimg_read_run(const struct cpimg *img, const struct cpimg_run *run,
 const void *cpimg_raw_notes(const struct cpimg *img, size_t *size,
 			    size_t *own);
 size_t cpimg_index_after(const struct cpimg *img, uint64_t addr);
+bool cpimg_overlaps(const struct cpimg *img, uint64_t start, uint64_t end);
+bool cpimg_chain_overlaps(const struct cpimg_chain *chain, uint64_t start,
+			  uint64_t end);
 
 #endif /* LIBCPIMG_H */

@@ -7,6 +7,8 @@
 #ifndef CP_RANGE_H
 #define CP_RANGE_H
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,6 +24,14 @@
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+/* Hidden in the same way; the numbers are the kernel's for good. */
+#ifndef AT_FDCWD
+#define AT_FDCWD		(-100)
+#endif
+#ifndef O_CLOEXEC
+#define O_CLOEXEC		02000000
 #endif
 
 /* syscall() is hidden by unistd.h when a program asks for strict ISO C. */
@@ -55,6 +65,80 @@ static inline long cp_range(void *start, void *end)
 static inline long inc_cp_range(void *start, void *end)
 {
 	return syscall(__NR_inc_cp_range, start, end);
+}
+
+/* Folder of the images, and room for the name of one with its folder */
+#define CP_RANGE_FOLDER		"/tmp"
+#define CP_RANGE_NAME_SIZE	64
+
+/**
+ * cp_image_name() - the name of an image, with its folder
+ * @name: room for CP_RANGE_NAME_SIZE bytes
+ * @tid: thread id of who makes it; of a process with one thread, its process id
+ * @n: its number: 0 for the first of that thread, one more with each success
+ *
+ * Safe to be called in a signal handler.
+ *
+ * Return: @name.
+ */
+static inline char *cp_image_name(char *name, unsigned int tid, unsigned long n)
+{
+	static const char middle[] = "pc-";	/* backwards */
+	char *at = name + CP_RANGE_NAME_SIZE, *to = name;
+	const char *from;
+
+	/* From behind: no snprintf(), which a signal handler may not call. */
+	*--at = 0;
+	do
+		*--at = (char)('0' + n % 10);
+	while (n /= 10);
+	for (from = middle; *from; from++)
+		*--at = *from;
+	do
+		*--at = (char)('0' + tid % 10);
+	while (tid /= 10);
+	for (from = CP_RANGE_FOLDER "/"; *from; from++)
+		*to++ = *from;
+	while ((*to++ = *at++))
+		;
+	return name;
+}
+
+/* fsync() of what has that name; 0, or -1 with errno set. */
+static inline int cp_sync_path(const char *path)
+{
+	/* The system calls: strict ISO C hides some of the functions. */
+	long fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	long ret;
+	int saved;
+
+	if (fd < 0)
+		return -1;
+	ret = syscall(SYS_fsync, fd);
+	saved = errno;
+	syscall(SYS_close, fd);
+	errno = saved;
+	return (int)ret;
+}
+
+/**
+ * cp_sync() - make an image safe against power loss
+ * @tid: as for cp_image_name()
+ * @n: the number of the image
+ *
+ * The death of the program does no harm to an image; for that of the machine file
+ * and folder have to be synced. An image needs its parents: sync each one. Returns
+ * when all is on the disk, which can take long.
+ *
+ * Return: 0, or -1 with errno set, as by open(2) and fsync(2).
+ */
+static inline int cp_sync(unsigned int tid, unsigned long n)
+{
+	char name[CP_RANGE_NAME_SIZE];
+
+	if (cp_sync_path(cp_image_name(name, tid, n)))
+		return -1;
+	return cp_sync_path(CP_RANGE_FOLDER);
 }
 
 #ifdef __cplusplus

@@ -31,6 +31,7 @@ enum cpimg_errcode {
 	CPIMG_ERR_CRC,		/* notes or program headers were altered */
 	CPIMG_ERR_CHAIN,	/* a parent is missing or another one */
 	CPIMG_ERR_NODATA,	/* no image has the bytes that were asked for */
+	CPIMG_ERR_MEMORY,	/* the caller's memory is not as it has to be */
 };
 
 /**
@@ -164,6 +165,36 @@ int cpimg_chain_read(const struct cpimg_chain *chain, size_t index,
 		     struct cpimg_error *err);
 int cpimg_chain_verify(const struct cpimg_chain *chain,
 		       struct cpimg_error *err);
+
+/*
+ * Back into memory
+ */
+
+/**
+ * struct cp_restored - what cp_restore() did, in bytes
+ * @left: in: called before memory is touched, for each piece that is left as it is
+ *	  (CPIMG_SKIPPED, CPIMG_NONE); not 0 stops it there; may be NULL
+ * @arg: in: for @left
+ * @data: read from images
+ * @zeros: holes that read as zeros again
+ * @file: holes that read from the mapped file again
+ * @skipped: the images leave them out: left as they are
+ * @unmapped: not mapped at the checkpoint: left as they are
+ * @touched: memory was touched: after an error, some of it is restored
+ */
+struct cp_restored {
+	int		(*left)(const struct cpimg_piece *piece, void *arg);
+	void		*arg;
+	uint64_t	data;
+	uint64_t	zeros;
+	uint64_t	file;
+	uint64_t	skipped;
+	uint64_t	unmapped;
+	bool		touched;
+};
+
+int cp_restore(const struct cpimg_chain *chain, size_t index, void *start,
+	       void *end, struct cp_restored *done, struct cpimg_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,929 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * libcpimg - put the caller's own memory back to what a chain says
+ *
+ * First a plan is made and held against what is mapped now; memory is touched
+ * only when nothing speaks against it. The plan lies in mappings of its own and
+ * is all that is used from then on: malloc()'s memory may be what is restored.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <elf.h>
+
+#include "libcpimg.h"
+
+/* Newer than some libcs; the numbers are the kernel's for good. */
+#ifndef MADV_REMOVE
+#define MADV_REMOVE		9
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED	24
+#endif
+#ifndef NT_FILE
+#define NT_FILE			0x46494c45
+#endif
+
+/* Segments a call of preadv() takes, everywhere. */
+#define MAX_SEGMENTS	1024
+/* Bytes a call: a signal need not wait for a gigabyte. */
+#define MAX_BATCH	(16UL << 20)
+/* Stack that the functions here and the kernel's signal frames may need */
+#define STACK_BELOW	(64 * 1024)
+
+/* An array that grows, in a mapping of its own. */
+struct table {
+	char	*mem;
+	size_t	used;
+	size_t	space;
+};
+
+struct span {
+	uint64_t	start;
+	uint64_t	end;
+};
+
+/* DATA: bytes of an image, straight into place. */
+struct copy {
+	uint64_t	addr;
+	uint64_t	len;
+	uint64_t	offset;
+};
+
+/* The copies from one image, in the order of addresses and of the file. */
+struct source {
+	const char	*path;		/* until memory is touched */
+	int		fd;
+	size_t		number;		/* in the chain */
+	size_t		first;
+	size_t		count;
+};
+
+enum hole_how {
+	HOLE_LEAVE,		/* shared with the file: it is what it is */
+	HOLE_DISCARD,		/* reads as zeros, or from the file, by itself */
+	HOLE_REMOVE,		/* of shared memory, for all who share it */
+	HOLE_CLEAR,		/* zeros have to be written */
+};
+
+struct hole {
+	uint64_t	addr;
+	uint64_t	len;
+	uint32_t	reason;		/* enum cp_hole */
+	uint32_t	how;
+};
+
+/* A line of /proc/self/maps. */
+struct map {
+	uint64_t	start;
+	uint64_t	end;
+	uint64_t	offset;
+	size_t		name;		/* in the text of all lines, 0: none */
+	bool		writable;
+	bool		shared;
+	bool		file;
+};
+
+struct plan {
+	const struct cpimg_chain	*chain;
+	size_t				index;
+	const struct cpimg		*img;
+	uint64_t			start;
+	uint64_t			end;
+	uint64_t			page;
+	uint64_t			frame;	/* of cp_restore() */
+	int				zeros;	/* /dev/zero, or -1 */
+	struct table			todo[2];
+	struct table			copies;
+	struct table			sources;
+	struct table			found;	/* holes as the chain has them */
+	struct table			holes;	/* cut where mappings end */
+	struct table			text;
+	struct table			maps;
+	struct table			segments;
+	struct cpimg_error		*err;
+};
+
+#define TABLES(p) { &(p)->todo[0], &(p)->todo[1], &(p)->copies, &(p)->sources, \
+		    &(p)->found, &(p)->holes, &(p)->text, &(p)->maps, &(p)->segments }
+#define NR_TABLES	9
+
+#define COUNT(table, type)	((table)->used / sizeof(type))
+#define ROWS(table, type)	((type *)(table)->mem)
+
+static uint64_t lower(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static bool overlap(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
+{
+	return a < b_end && b < a_end;
+}
+
+static int refuse(struct plan *p, enum cpimg_errcode code, uint64_t addr,
+		  const char *why)
+{
+	return cpimg_fail(p->err, code, "%s: restoring 0x%" PRIx64 ": %s",
+			  cpimg_path(p->img), addr, why);
+}
+
+/*
+ * Tables
+ */
+
+/* Room for @size more bytes, or NULL. */
+static void *more(struct plan *p, struct table *t, size_t size)
+{
+	size_t space = t->space ? t->space : 64 * 1024;
+	void *mem;
+
+	while (space - t->used < size)
+		space *= 2;
+	if (space != t->space) {
+		mem = t->mem ? mremap(t->mem, t->space, space, MREMAP_MAYMOVE) :
+		      mmap(NULL, space, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (mem == MAP_FAILED) {
+			cpimg_fail(p->err, CPIMG_ERR_SYS,
+				   "%s: restoring: %zu bytes for the plan: %s",
+				   cpimg_path(p->img), space, strerror(errno));
+			return NULL;
+		}
+		t->mem = mem;
+		t->space = space;
+	}
+	mem = t->mem + t->used;
+	t->used += size;
+	return mem;
+}
+
+static void drop_tables(struct plan *p)
+{
+	struct table *all[] = TABLES(p);
+
+	for (size_t i = 0; i < NR_TABLES; i++) {
+		if (all[i]->mem)
+			munmap(all[i]->mem, all[i]->space);
+	}
+}
+
+/* The plan must not stand where memory is to be restored. */
+static bool in_tables(struct plan *p, uint64_t start, uint64_t end)
+{
+	struct table *all[] = TABLES(p);
+
+	for (size_t i = 0; i < NR_TABLES; i++) {
+		uint64_t at = (uintptr_t)all[i]->mem;
+
+		if (at && overlap(start, end, at, at + all[i]->space))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What the chain says: the newest image first, then what it calls SAME in the one
+ * before, and so on. Each image is gone through once.
+ */
+
+static int add_span(struct plan *p, struct table *t, uint64_t start, uint64_t end)
+{
+	struct span *last = t->used ? ROWS(t, struct span) +
+			    COUNT(t, struct span) - 1 : NULL;
+
+	if (last && last->end == start) {
+		last->end = end;
+		return 0;
+	}
+	last = more(p, t, sizeof(*last));
+	if (!last)
+		return -1;
+	*last = (struct span) { start, end };
+	return 0;
+}
+
+static int add_copy(struct plan *p, struct source *src, uint64_t addr,
+		    uint64_t len, uint64_t offset)
+{
+	struct copy *last = src->count ? ROWS(&p->copies, struct copy) +
+			    COUNT(&p->copies, struct copy) - 1 : NULL;
+
+	if (last && last->addr + last->len == addr &&
+	    last->offset + last->len == offset) {
+		last->len += len;
+		return 0;
+	}
+	last = more(p, &p->copies, sizeof(*last));
+	if (!last)
+		return -1;
+	*last = (struct copy) { addr, len, offset };
+	src->count++;
+	return 0;
+}
+
+static int add_hole(struct plan *p, uint64_t addr, uint64_t len, uint32_t reason)
+{
+	struct hole *last = p->found.used ? ROWS(&p->found, struct hole) +
+			    COUNT(&p->found, struct hole) - 1 : NULL;
+
+	if (last && last->addr + last->len == addr && last->reason == reason) {
+		last->len += len;
+		return 0;
+	}
+	last = more(p, &p->found, sizeof(*last));
+	if (!last)
+		return -1;
+	*last = (struct hole) { .addr = addr, .len = len, .reason = reason };
+	return 0;
+}
+
+/* An older image denies what a younger one relies on. */
+static int contradiction(struct plan *p, uint64_t addr)
+{
+	struct cpimg_piece piece;
+
+	if (cpimg_chain_resolve(p->chain, p->index, addr, &piece, p->err))
+		return -1;
+	return refuse(p, CPIMG_ERR_CHAIN, addr, "the chain contradicts itself");
+}
+
+/* Sort [@start, @end) of run @run by what is to be done; SAME is left for later. */
+static int sort_run(struct plan *p, struct source *src, struct table *later,
+		    const struct cpimg_run *run, uint64_t start, uint64_t end)
+{
+	switch (run->cls) {
+	case CPIMG_DATA:
+		return add_copy(p, src, start, end - start,
+				run->offset + (start - run->start));
+	case CPIMG_HOLE:
+		return add_hole(p, start, end - start, run->reason);
+	case CPIMG_SAME:
+		return add_span(p, later, start, end);
+	default:
+		/* SKIPPED: left as it is. An older image cannot say so of SAME. */
+		return src->number == p->index ? 0 : contradiction(p, start);
+	}
+}
+
+/* Go through the spans of @now with one image; what it has not goes to @later. */
+static int sort_image(struct plan *p, struct source *src, struct table *now,
+		      struct table *later)
+{
+	const struct cpimg *img = cpimg_chain_image(p->chain, src->number);
+	const struct cp_note *note = cpimg_note(img);
+	const struct span *span = ROWS(now, struct span);
+	const struct span *last = span + COUNT(now, struct span);
+	const struct cpimg_run *runs;
+	size_t count, i;
+
+	later->used = 0;
+	runs = cpimg_runs(img, &count);
+	i = span < last ? cpimg_index_after(img, span->start) : 0;
+	for (; span < last; span++) {
+		uint64_t at = span->start, end;
+
+		for (; at < span->end; at = end) {
+			if (at < note->start || at >= note->end) {
+				/* This image did not look here. */
+				end = at < note->start ?
+				      lower(span->end, note->start) : span->end;
+				if (add_span(p, later, at, end))
+					return -1;
+				continue;
+			}
+			while (i < count && runs[i].end <= at)
+				i++;
+			if (i < count && runs[i].start <= at) {
+				end = lower(span->end, runs[i].end);
+				if (sort_run(p, src, later, &runs[i], at, end))
+					return -1;
+				continue;
+			}
+			if (src->number != p->index)
+				return contradiction(p, at);
+			/* Not mapped then: left as it is. */
+			end = lower(span->end, i < count ? runs[i].start : note->end);
+		}
+	}
+	return 0;
+}
+
+static int sort_chain(struct plan *p)
+{
+	struct table *now = &p->todo[0], *later = &p->todo[1], *t;
+
+	if (add_span(p, now, p->start, p->end))
+		return -1;
+	for (size_t i = p->index + 1; i-- && now->used;) {
+		const struct cpimg *img = cpimg_chain_image(p->chain, i);
+		struct source *src = more(p, &p->sources, sizeof(*src));
+
+		if (!src)
+			return -1;
+		*src = (struct source) {
+			.path = cpimg_path(img),
+			.fd = cpimg_fd(img),
+			.number = i,
+			.first = COUNT(&p->copies, struct copy),
+		};
+		if (sort_image(p, src, now, later))
+			return -1;
+		t = now;
+		now = later;
+		later = t;
+	}
+	if (now->used)
+		return contradiction(p, ROWS(now, struct span)->start);
+	return 0;
+}
+
+/*
+ * What is mapped now
+ */
+
+static int read_text(struct plan *p)
+{
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	ssize_t n = -1;
+	char *to;
+
+	if (fd < 0)
+		return cpimg_fail(p->err, CPIMG_ERR_SYS,
+			"/proc/self/maps, to see what is mapped: opening: %s",
+			strerror(errno));
+	/* Offset 0 stands for no name. */
+	to = more(p, &p->text, 1);
+	while (to) {
+		to = more(p, &p->text, 4096);
+		n = to ? read(fd, to, 4096) : -1;
+		if (n <= 0)
+			break;
+		p->text.used -= 4096 - n;
+	}
+	close(fd);
+	if (!to)
+		return -1;
+	if (n < 0)
+		return cpimg_fail(p->err, CPIMG_ERR_SYS,
+				  "/proc/self/maps: reading: %s", strerror(errno));
+	*to = 0;
+	return 0;
+}
+
+/* "start-end rwxp offset dev inode name" */
+static bool parse_map(const char *text, const char *line, struct map *m)
+{
+	unsigned long long start, end, offset, inode;
+	char perms[5];
+	int name = 0;
+
+	if (sscanf(line, "%llx-%llx %4s %llx %*s %llu %n", &start, &end, perms,
+		   &offset, &inode, &name) != 5 || !name)
+		return false;
+	*m = (struct map) {
+		.start = start,
+		.end = end,
+		.offset = offset,
+		.name = line[name] ? line + name - text : 0,
+		.writable = perms[1] == 'w',
+		.shared = perms[3] == 's',
+		.file = inode != 0,
+	};
+	return true;
+}
+
+static int read_maps(struct plan *p)
+{
+	char *line, *next;
+	struct map m, *to;
+
+	if (read_text(p))
+		return -1;
+	for (line = p->text.mem + 1; *line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		else
+			next = line + strlen(line);
+		if (!parse_map(p->text.mem, line, &m))
+			return cpimg_fail(p->err, CPIMG_ERR_SYS,
+					  "/proc/self/maps: \"%.100s\": not understood",
+					  line);
+		if (m.end <= p->start || m.start >= p->end)
+			continue;
+		to = more(p, &p->maps, sizeof(*to));
+		if (!to)
+			return -1;
+		*to = m;
+	}
+	return 0;
+}
+
+/* The mapping of @addr, or NULL. @hint: where it was last time. */
+static const struct map *map_of(struct plan *p, uint64_t addr, size_t *hint)
+{
+	const struct map *maps = ROWS(&p->maps, struct map);
+	size_t count = COUNT(&p->maps, struct map), low = 0, high = count;
+
+	if (*hint < count && maps[*hint].start <= addr && addr < maps[*hint].end)
+		return &maps[*hint];
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (maps[mid].end <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*hint = low;
+	return low < count && maps[low].start <= addr ? &maps[low] : NULL;
+}
+
+/* Nothing of the caller's is mapped there, or it is the plan itself. */
+static int check_mapped(struct plan *p, uint64_t addr, uint64_t end,
+			const struct map *m)
+{
+	if (!m || in_tables(p, addr, end))
+		return refuse(p, CPIMG_ERR_MEMORY, addr, "nothing is mapped there");
+	return 0;
+}
+
+static int check_copies(struct plan *p)
+{
+	const struct copy *c = ROWS(&p->copies, struct copy);
+	size_t left = COUNT(&p->copies, struct copy), hint = 0;
+
+	for (; left; left--, c++) {
+		uint64_t at = c->addr, end = c->addr + c->len;
+
+		while (at < end) {
+			const struct map *m = map_of(p, at, &hint);
+
+			if (check_mapped(p, at, end, m))
+				return -1;
+			if (!m->writable)
+				return refuse(p, CPIMG_ERR_MEMORY, at,
+					      "the mapping is read-only");
+			at = m->end;
+		}
+	}
+	return 0;
+}
+
+/* The file that was mapped at @addr, as the image's NT_FILE has it. */
+struct mapped_file {
+	const char	*name;
+	uint64_t	offset;		/* of @addr */
+};
+
+/*
+ * NT_FILE: count, page size, then start, end and offset in pages of each mapping,
+ * then their names, all in the program's own word.
+ */
+static bool file_then(struct plan *p, uint64_t addr, struct mapped_file *f)
+{
+	struct cpimg_elfnote note;
+	unsigned long count, unit, row[3];
+	const char *desc, *name, *stop;
+
+	if (!cpimg_find_note(p->img, "CORE", NT_FILE, &note) ||
+	    note.size < 2 * sizeof(count))
+		return false;
+	desc = note.desc;
+	stop = desc + note.size;
+	memcpy(&count, desc, sizeof(count));
+	memcpy(&unit, desc + sizeof(count), sizeof(unit));
+	desc += 2 * sizeof(count);
+	if (count > (size_t)(stop - desc) / sizeof(row))
+		return false;
+	name = desc + count * sizeof(row);
+	for (; count; count--, desc += sizeof(row)) {
+		const char *end = memchr(name, 0, stop - name);
+
+		if (!end)
+			return false;
+		memcpy(row, desc, sizeof(row));
+		if (row[0] <= addr && addr < row[1]) {
+			f->name = name;
+			f->offset = (uint64_t)row[2] * unit + (addr - row[0]);
+			return true;
+		}
+		name = end + 1;
+	}
+	return false;
+}
+
+/* /proc says so behind the name of a file that has none any more. */
+static size_t name_length(const char *name)
+{
+	static const char gone[] = " (deleted)";
+	size_t n = strlen(name), m = sizeof(gone) - 1;
+
+	return n > m && !strcmp(name + n - m, gone) ? n - m : n;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+	size_t n = name_length(a);
+
+	return n == name_length(b) && !memcmp(a, b, n);
+}
+
+/* What was the file's is to be read from that file, at that place. */
+static int check_file(struct plan *p, uint64_t addr, const struct map *m)
+{
+	const char *name = m->name ? p->text.mem + m->name : "?";
+	uint64_t offset = m->offset + (addr - m->start);
+	struct mapped_file then;
+
+	if (!m->file)
+		return refuse(p, CPIMG_ERR_MEMORY, addr,
+			"reads from a file, and no file is mapped there");
+	if (!file_then(p, addr, &then) ||
+	    (same_name(then.name, name) && then.offset == offset))
+		return 0;
+	return cpimg_fail(p->err, CPIMG_ERR_MEMORY,
+		"%s: restoring 0x%" PRIx64 ": reads from %.120s at 0x%" PRIx64 ", and %.120s at 0x%" PRIx64 " is mapped there",
+		cpimg_path(p->img), addr, then.name, then.offset, name, offset);
+}
+
+/* How a hole becomes one again in that mapping. */
+static int choose(struct plan *p, struct hole *h, const struct map *m)
+{
+	bool whole = !(h->addr & (p->page - 1)) && !(h->len & (p->page - 1));
+
+	if (h->reason == CP_HOLE_FILE) {
+		if (check_file(p, h->addr, m))
+			return -1;
+		h->how = m->shared ? HOLE_LEAVE : HOLE_DISCARD;
+		if (h->how == HOLE_DISCARD && !whole)
+			return refuse(p, CPIMG_ERR_MEMORY, h->addr,
+				"reads from a file, and only whole pages can");
+		return 0;
+	}
+	if (!m->shared && !m->file && whole)
+		h->how = HOLE_DISCARD;
+	else if (!m->writable)
+		return refuse(p, CPIMG_ERR_MEMORY, h->addr,
+			      "the mapping is read-only");
+	else
+		h->how = m->shared && whole ? HOLE_REMOVE : HOLE_CLEAR;
+	return 0;
+}
+
+static int check_holes(struct plan *p)
+{
+	size_t left = COUNT(&p->found, struct hole), hint = 0;
+
+	for (size_t i = 0; i < left; i++) {
+		struct hole h = ROWS(&p->found, struct hole)[i], *to;
+		uint64_t end = h.addr + h.len;
+
+		while (h.addr < end) {
+			const struct map *m = map_of(p, h.addr, &hint);
+
+			if (check_mapped(p, h.addr, end, m))
+				return -1;
+			h.len = lower(end, m->end) - h.addr;
+			if (choose(p, &h, m))
+				return -1;
+			to = more(p, &p->holes, sizeof(*to));
+			if (!to)
+				return -1;
+			*to = h;
+			h.addr += h.len;
+		}
+	}
+	return 0;
+}
+
+/* A file may have been cut since it was opened. */
+static int check_sources(struct plan *p)
+{
+	const struct source *src = ROWS(&p->sources, struct source);
+
+	for (size_t left = COUNT(&p->sources, struct source); left; left--, src++) {
+		const struct copy *last;
+		struct stat st;
+
+		if (!src->count)
+			continue;
+		last = ROWS(&p->copies, struct copy) + src->first + src->count - 1;
+		if (fstat(src->fd, &st))
+			return cpimg_fail(p->err, CPIMG_ERR_SYS, "%s: fstat: %s",
+					  src->path, strerror(errno));
+		if ((uint64_t)st.st_size < last->offset + last->len)
+			return cpimg_fail(p->err, CPIMG_ERR_FORMAT,
+				"%s: ends at 0x%" PRIx64 ": it had data up to 0x%" PRIx64 " when it was opened",
+				src->path, (uint64_t)st.st_size,
+				last->offset + last->len);
+	}
+	return 0;
+}
+
+/* What cannot be replaced while it is in use. */
+static int check_in_use(struct plan *p, const struct cp_restored *done)
+{
+	/* Above is where to return to, below what is called from there. */
+	if (overlap(p->start, p->end, p->frame - STACK_BELOW,
+		    p->frame + 2 * sizeof(void *)))
+		return refuse(p, CPIMG_ERR_MEMORY, p->frame,
+			      "the stack that this runs on");
+	if (cpimg_chain_overlaps(p->chain, p->start, p->end))
+		return refuse(p, CPIMG_ERR_MEMORY, p->start,
+			"the open chain itself lies in the range");
+	if (overlap(p->start, p->end, (uintptr_t)done, (uintptr_t)(done + 1)) ||
+	    overlap(p->start, p->end, (uintptr_t)p->err, (uintptr_t)(p->err + 1)))
+		return refuse(p, CPIMG_ERR_MEMORY, p->start,
+			"the caller's report lies in the range");
+	return 0;
+}
+
+static int check_range(struct plan *p)
+{
+	const struct cp_note *note = cpimg_note(p->img);
+	long page = sysconf(_SC_PAGESIZE);
+
+	if (p->start >= p->end)
+		return cpimg_fail(p->err, CPIMG_ERR_MEMORY,
+			"%s: restoring 0x%" PRIx64 " to 0x%" PRIx64 ": an empty range",
+			cpimg_path(p->img), p->start, p->end);
+	if (p->start < note->start || p->end > note->end)
+		return cpimg_fail(p->err, CPIMG_ERR_NODATA,
+			"%s: restoring 0x%" PRIx64 " to 0x%" PRIx64 ": the image has 0x%" PRIx64 " to 0x%" PRIx64,
+			cpimg_path(p->img), p->start, p->end,
+			(uint64_t)note->start, (uint64_t)note->end);
+	if (cpimg_bits(p->img) != (int)(8 * sizeof(void *)))
+		return cpimg_fail(p->err, CPIMG_ERR_MEMORY,
+			"%s: restoring: of a program of %d bits, and this has %d",
+			cpimg_path(p->img), cpimg_bits(p->img),
+			(int)(8 * sizeof(void *)));
+	if (note->page_size != (uint64_t)page)
+		return cpimg_fail(p->err, CPIMG_ERR_MEMORY,
+			"%s: restoring: pages of %" PRIu64 " bytes, and here they have %ld",
+			cpimg_path(p->img), (uint64_t)note->page_size, page);
+	p->page = page;
+	return 0;
+}
+
+static int open_zeros(struct plan *p)
+{
+	const struct hole *h = ROWS(&p->holes, struct hole);
+	size_t left = COUNT(&p->holes, struct hole);
+
+	while (left && h->reason == CP_HOLE_FILE)
+		h++, left--;
+	if (!left)
+		return 0;
+	p->zeros = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	if (p->zeros >= 0)
+		return 0;
+	return cpimg_fail(p->err, CPIMG_ERR_SYS, "/dev/zero: opening: %s",
+			  strerror(errno));
+}
+
+static int tell(struct plan *p, struct cp_restored *done, uint64_t start,
+		uint64_t end)
+{
+	struct cpimg_piece piece;
+
+	if (cpimg_chain_resolve(p->chain, p->index, start, &piece, p->err))
+		return -1;
+	piece.end = end;
+	*(piece.cls == CPIMG_NONE ? &done->unmapped : &done->skipped) += end - start;
+	if (done->left && done->left(&piece, done->arg))
+		return refuse(p, CPIMG_ERR_MEMORY, start,
+			      "the caller does not want to leave it as it is");
+	return 0;
+}
+
+/*
+ * Tell of what is left as it is, and let the caller say no. Only the image that was
+ * asked for has such: where an older one has, the chain contradicts itself.
+ */
+static int tell_left(struct plan *p, struct cp_restored *done)
+{
+	size_t count, i = cpimg_index_after(p->img, p->start);
+	const struct cpimg_run *run = cpimg_runs(p->img, &count);
+	uint64_t at, end;
+
+	for (at = p->start; at < p->end; at = end) {
+		if (i == count || run[i].start > at) {
+			end = lower(p->end, i < count ? run[i].start : p->end);
+			if (tell(p, done, at, end))
+				return -1;
+			continue;
+		}
+		end = lower(p->end, run[i].end);
+		if (run[i++].cls == CPIMG_SKIPPED && tell(p, done, at, end))
+			return -1;
+	}
+	return 0;
+}
+
+/*
+ * Memory is touched from here on
+ */
+
+/* Read @count segments, whatever the size of the pieces that come. */
+static int read_segments(int fd, struct iovec *seg, size_t count, uint64_t offset)
+{
+	while (count) {
+		ssize_t n = preadv(fd, seg, count, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (!n) {
+			errno = ENODATA;
+			return -1;
+		}
+		offset += n;
+		while (count && (size_t)n >= seg->iov_len) {
+			n -= seg->iov_len;
+			seg++;
+			count--;
+		}
+		if (count) {
+			seg->iov_base = (char *)seg->iov_base + n;
+			seg->iov_len -= n;
+		}
+	}
+	return 0;
+}
+
+/*
+ * The copies of an image follow each other in the file, but for those that a
+ * younger image has replaced: one call reads what lies together.
+ */
+static int read_source(struct plan *p, const struct source *src)
+{
+	const struct copy *c = ROWS(&p->copies, struct copy) + src->first;
+	const struct copy *last = c + src->count;
+	struct iovec *seg = ROWS(&p->segments, struct iovec);
+	uint64_t done = 0;
+
+	while (c < last) {
+		uint64_t offset = c->offset + done, at = offset;
+		size_t count = 0;
+
+		while (c < last && c->offset + done == at &&
+		       at - offset < MAX_BATCH && count < MAX_SEGMENTS) {
+			uint64_t n = lower(c->len - done, MAX_BATCH);
+
+			seg[count++] = (struct iovec) {
+				.iov_base = (void *)(uintptr_t)(c->addr + done),
+				.iov_len = n,
+			};
+			at += n;
+			done += n;
+			if (done == c->len) {
+				done = 0;
+				c++;
+			}
+		}
+		if (read_segments(src->fd, seg, count, offset))
+			return cpimg_fail(p->err, CPIMG_ERR_SYS,
+				"image %zu of the chain: reading at 0x%" PRIx64 " into memory: %s",
+				src->number, offset, strerror(errno));
+	}
+	return 0;
+}
+
+static int clear(struct plan *p, const struct hole *h)
+{
+	uint64_t at = 0;
+
+	/* Not memset(): behind the end of a mapped file it would be a SIGBUS. */
+	while (at < h->len) {
+		ssize_t n = read(p->zeros, (void *)(uintptr_t)(h->addr + at),
+				 lower(h->len - at, MAX_BATCH));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -1;
+		at += n;
+	}
+	return 0;
+}
+
+static int make_hole(struct plan *p, const struct hole *h)
+{
+	void *addr = (void *)(uintptr_t)h->addr;
+	int ret = -1;
+
+	switch (h->how) {
+	case HOLE_LEAVE:
+		return 0;
+	case HOLE_DISCARD:
+		ret = madvise(addr, h->len, MADV_DONTNEED);
+		/* Locked since then */
+		if (ret && errno == EINVAL)
+			ret = madvise(addr, h->len, MADV_DONTNEED_LOCKED);
+		break;
+	case HOLE_REMOVE:
+		ret = madvise(addr, h->len, MADV_REMOVE);
+		break;
+	}
+	if (ret && h->reason == CP_HOLE_ZERO)
+		ret = clear(p, h);
+	if (ret)
+		return cpimg_fail(p->err, CPIMG_ERR_SYS,
+			"discarding 0x%" PRIx64 " to 0x%" PRIx64 ": %s", h->addr,
+			h->addr + h->len, strerror(errno));
+	return 0;
+}
+
+static int apply(struct plan *p, struct cp_restored *done)
+{
+	const struct source *src = ROWS(&p->sources, struct source);
+	const struct hole *h = ROWS(&p->holes, struct hole);
+	size_t left;
+
+	done->touched = true;
+	for (left = COUNT(&p->holes, struct hole); left; left--, h++) {
+		if (make_hole(p, h))
+			return -1;
+		*(h->reason == CP_HOLE_FILE ? &done->file : &done->zeros) += h->len;
+	}
+	for (left = COUNT(&p->sources, struct source); left; left--, src++) {
+		const struct copy *c = ROWS(&p->copies, struct copy) + src->first;
+
+		if (read_source(p, src))
+			return -1;
+		for (size_t i = 0; i < src->count; i++)
+			done->data += c[i].len;
+	}
+	return 0;
+}
+
+static int prepare(struct plan *p, struct cp_restored *done)
+{
+	if (check_range(p) || check_in_use(p, done) || sort_chain(p) ||
+	    !more(p, &p->segments, MAX_SEGMENTS * sizeof(struct iovec)) ||
+	    read_maps(p) || check_holes(p) || check_copies(p) ||
+	    check_sources(p) || open_zeros(p))
+		return -1;
+	return tell_left(p, done);
+}
+
+/**
+ * cp_restore() - put memory back to what it was at a checkpoint
+ * @chain: the chain
+ * @index: the checkpoint: 0 to cpimg_chain_length() - 1
+ * @start: first byte of the range
+ * @end: the byte after the last
+ * @done: in: who is told of what is left as it is; out: what was done; may be NULL
+ * @err: what went wrong; may be NULL
+ *
+ * The range is restored to the byte, and nothing beside it is touched. It must be
+ * mapped as it was: DATA writable, a hole that reads from a file with that file.
+ * All of that is checked before memory is touched. Nobody else should use the
+ * memory meanwhile. The range must hold neither the chain, nor the stack, nor
+ * @done and @err; that it holds nothing that the C library is using, nor code that
+ * runs, is for the caller to see to.
+ *
+ * Return: 0, or -1. Then @done->touched says whether memory is in part restored.
+ */
+int cp_restore(const struct cpimg_chain *chain, size_t index, void *start,
+	       void *end, struct cp_restored *done, struct cpimg_error *err)
+{
+	struct cp_restored nobody = { 0 };
+	struct plan p = {
+		.chain = chain,
+		.index = index,
+		.start = (uintptr_t)start,
+		.end = (uintptr_t)end,
+		.frame = (uintptr_t)__builtin_frame_address(0),
+		.zeros = -1,
+		.err = err,
+	};
+	int ret = -1;
+
+	if (!done)
+		done = &nobody;
+	*done = (struct cp_restored) { .left = done->left, .arg = done->arg };
+	p.img = cpimg_chain_image(chain, index);
+	if (!p.img)
+		return cpimg_fail(err, CPIMG_ERR_CHAIN,
+				  "checkpoint %zu of a chain of %zu", index,
+				  cpimg_chain_length(chain));
+	if (!prepare(&p, done))
+		ret = apply(&p, done);
+	if (p.zeros >= 0)
+		close(p.zeros);
+	drop_tables(&p);
+	return ret;
+}
