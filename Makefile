@@ -39,10 +39,10 @@ tests-make := $(MAKE) --no-print-directory -C userspace-tests \
 # What a test has to say is shown when it is asked for by name.
 verbose	:= $(if $(filter undefined,$(origin TESTS)),,--verbose)
 # The long ones first, so that no processor waits for them in the end.
-long	:= $(wildcard $(addprefix userspace-tests/,cost.c races.c oracle.c))
+long	:= $(wildcard $(addprefix userspace-tests/,cost.c restore_cost.c races.c oracle.c))
 TESTS	?= $(long) $(filter-out $(long),$(sort $(wildcard userspace-tests/*.c userspace-tests/*.t)))
 # counted instructions say nothing about a debug kernel
-test-debug: override TESTS := $(filter-out userspace-tests/cost.c,$(TESTS))
+test-debug: override TESTS := $(filter-out %cost.c,$(TESTS))
 say	= @. scripts/lib.sh; step
 
 SHELL	:= /bin/bash

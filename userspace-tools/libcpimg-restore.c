@@ -57,15 +57,20 @@ struct copy {
 	uint64_t	addr;
 	uint64_t	len;
 	uint64_t	offset;
+	size_t		level;		/* which image, the newest is 0 */
 };
 
-/* The copies from one image, in the order of addresses and of the file. */
-struct source {
-	const char	*path;		/* until memory is touched */
-	int		fd;
-	size_t		number;		/* in the chain */
-	size_t		first;
-	size_t		count;
+/* An image, and how far the walk through the addresses has come in it. */
+struct level {
+	const struct cpimg_run	*run;
+	const struct cpimg_run	*stop;
+	uint64_t		start;	/* its range */
+	uint64_t		end;
+	const char		*path;	/* until memory is touched */
+	int			fd;
+	size_t			newest;	/* of its copies as they are found */
+	size_t			count;	/* of its copies */
+	size_t			first;	/* in the order of images */
 };
 
 enum hole_how {
@@ -93,6 +98,8 @@ struct map {
 	bool		file;
 };
 
+#define NR_TABLES	8
+
 struct plan {
 	const struct cpimg_chain	*chain;
 	size_t				index;
@@ -102,20 +109,22 @@ struct plan {
 	uint64_t			page;
 	uint64_t			frame;	/* of cp_restore() */
 	int				zeros;	/* /dev/zero, or -1 */
-	struct table			todo[2];
-	struct table			copies;
-	struct table			sources;
-	struct table			found;	/* holes as the chain has them */
+	struct table			levels;
+	struct table			found;	/* copies, in the order of addresses */
+	struct table			copies;	/* and in that of images, then addresses */
+	struct table			gaps;	/* holes as the chain has them */
 	struct table			holes;	/* cut where mappings end */
 	struct table			text;
 	struct table			maps;
 	struct table			segments;
+	/* where tables lie or have lain: each growth is at least a doubling */
+	struct span			own[NR_TABLES * 40];
+	size_t				nr_own;
 	struct cpimg_error		*err;
 };
 
-#define TABLES(p) { &(p)->todo[0], &(p)->todo[1], &(p)->copies, &(p)->sources, \
-		    &(p)->found, &(p)->holes, &(p)->text, &(p)->maps, &(p)->segments }
-#define NR_TABLES	9
+#define TABLES(p) { &(p)->levels, &(p)->found, &(p)->copies, &(p)->gaps, \
+		    &(p)->holes, &(p)->text, &(p)->maps, &(p)->segments }
 
 #define COUNT(table, type)	((table)->used / sizeof(type))
 #define ROWS(table, type)	((type *)(table)->mem)
@@ -123,6 +132,11 @@ struct plan {
 static uint64_t lower(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+static uint64_t higher(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
 }
 
 static bool overlap(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
@@ -141,30 +155,35 @@ static int refuse(struct plan *p, enum cpimg_errcode code, uint64_t addr,
  * Tables
  */
 
-/* Room for @size more bytes, or NULL. */
-static void *more(struct plan *p, struct table *t, size_t size)
+static int grow(struct plan *p, struct table *t, size_t size)
 {
-	size_t space = t->space ? t->space : 64 * 1024;
+	size_t space = t->space ? 2 * t->space : 64 * 1024;
 	void *mem;
 
 	while (space - t->used < size)
 		space *= 2;
-	if (space != t->space) {
-		mem = t->mem ? mremap(t->mem, t->space, space, MREMAP_MAYMOVE) :
-		      mmap(NULL, space, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (mem == MAP_FAILED) {
-			cpimg_fail(p->err, CPIMG_ERR_SYS,
-				   "%s: restoring: %zu bytes for the plan: %s",
-				   cpimg_path(p->img), space, strerror(errno));
-			return NULL;
-		}
-		t->mem = mem;
-		t->space = space;
-	}
-	mem = t->mem + t->used;
+	mem = t->mem ? mremap(t->mem, t->space, space, MREMAP_MAYMOVE) :
+	      mmap(NULL, space, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED)
+		return cpimg_fail(p->err, CPIMG_ERR_SYS,
+			"%s: restoring: %zu bytes for the plan: %s",
+			cpimg_path(p->img), space, strerror(errno));
+	t->mem = mem;
+	t->space = space;
+	p->own[p->nr_own++] = (struct span) {
+		(uintptr_t)mem, (uintptr_t)mem + space,
+	};
+	return 0;
+}
+
+/* Room for @size more bytes, or NULL. */
+static inline void *more(struct plan *p, struct table *t, size_t size)
+{
+	if (t->space - t->used < size && grow(p, t, size))
+		return NULL;
 	t->used += size;
-	return mem;
+	return t->mem + t->used - size;
 }
 
 static void drop_tables(struct plan *p)
@@ -177,70 +196,60 @@ static void drop_tables(struct plan *p)
 	}
 }
 
-/* The plan must not stand where memory is to be restored. */
-static bool in_tables(struct plan *p, uint64_t start, uint64_t end)
-{
-	struct table *all[] = TABLES(p);
-
-	for (size_t i = 0; i < NR_TABLES; i++) {
-		uint64_t at = (uintptr_t)all[i]->mem;
-
-		if (at && overlap(start, end, at, at + all[i]->space))
-			return true;
-	}
-	return false;
-}
-
 /*
- * What the chain says: the newest image first, then what it calls SAME in the one
- * before, and so on. Each image is gone through once.
+ * What the chain says: at each address the newest image that does not say SAME
  */
 
-static int add_span(struct plan *p, struct table *t, uint64_t start, uint64_t end)
+static int add_levels(struct plan *p)
 {
-	struct span *last = t->used ? ROWS(t, struct span) +
-			    COUNT(t, struct span) - 1 : NULL;
+	for (size_t i = p->index + 1; i--;) {
+		const struct cpimg *img = cpimg_chain_image(p->chain, i);
+		struct level *l = more(p, &p->levels, sizeof(*l));
+		size_t count;
 
-	if (last && last->end == start) {
-		last->end = end;
-		return 0;
+		if (!l)
+			return -1;
+		*l = (struct level) {
+			.run = cpimg_runs(img, &count),
+			.start = cpimg_note(img)->start,
+			.end = cpimg_note(img)->end,
+			.path = cpimg_path(img),
+			.fd = cpimg_fd(img),
+		};
+		l->stop = l->run + count;
+		l->run += cpimg_index_after(img, p->start);
 	}
-	last = more(p, t, sizeof(*last));
-	if (!last)
-		return -1;
-	*last = (struct span) { start, end };
 	return 0;
 }
 
-static int add_copy(struct plan *p, struct source *src, uint64_t addr,
+static int add_copy(struct plan *p, struct level *l, size_t level, uint64_t addr,
 		    uint64_t len, uint64_t offset)
 {
-	struct copy *last = src->count ? ROWS(&p->copies, struct copy) +
-			    COUNT(&p->copies, struct copy) - 1 : NULL;
+	struct copy *c = ROWS(&p->found, struct copy) + l->newest;
 
-	if (last && last->addr + last->len == addr &&
-	    last->offset + last->len == offset) {
-		last->len += len;
+	if (l->count && c->addr + c->len == addr && c->offset + c->len == offset) {
+		c->len += len;
 		return 0;
 	}
-	last = more(p, &p->copies, sizeof(*last));
-	if (!last)
+	c = more(p, &p->found, sizeof(*c));
+	if (!c)
 		return -1;
-	*last = (struct copy) { addr, len, offset };
-	src->count++;
+	*c = (struct copy) { addr, len, offset, level };
+	l->newest = COUNT(&p->found, struct copy) - 1;
+	l->count++;
 	return 0;
 }
 
 static int add_hole(struct plan *p, uint64_t addr, uint64_t len, uint32_t reason)
 {
-	struct hole *last = p->found.used ? ROWS(&p->found, struct hole) +
-			    COUNT(&p->found, struct hole) - 1 : NULL;
+	struct hole *last = p->gaps.used ? ROWS(&p->gaps, struct hole) +
+			    COUNT(&p->gaps, struct hole) - 1 : NULL;
 
 	if (last && last->addr + last->len == addr && last->reason == reason) {
 		last->len += len;
 		return 0;
 	}
-	last = more(p, &p->found, sizeof(*last));
+	last = more(p, &p->gaps, sizeof(*last));
 	if (!last)
 		return -1;
 	*last = (struct hole) { .addr = addr, .len = len, .reason = reason };
@@ -257,94 +266,90 @@ static int contradiction(struct plan *p, uint64_t addr)
 	return refuse(p, CPIMG_ERR_CHAIN, addr, "the chain contradicts itself");
 }
 
-/* Sort [@start, @end) of run @run by what is to be done; SAME is left for later. */
-static int sort_run(struct plan *p, struct source *src, struct table *later,
-		    const struct cpimg_run *run, uint64_t start, uint64_t end)
+/*
+ * Does the image know of @at, or is it to be asked of its parent? The answer holds
+ * up to *@end, which is only ever lowered. *@run is NULL for what is not mapped.
+ */
+static inline bool knows(struct level *l, uint64_t at, uint64_t *end,
+			 const struct cpimg_run **run)
 {
-	switch (run->cls) {
-	case CPIMG_DATA:
-		return add_copy(p, src, start, end - start,
-				run->offset + (start - run->start));
-	case CPIMG_HOLE:
-		return add_hole(p, start, end - start, run->reason);
-	case CPIMG_SAME:
-		return add_span(p, later, start, end);
-	default:
-		/* SKIPPED: left as it is. An older image cannot say so of SAME. */
-		return src->number == p->index ? 0 : contradiction(p, start);
+	while (l->run < l->stop && l->run->end <= at)
+		l->run++;
+	if (l->run < l->stop && l->run->start <= at) {
+		*end = lower(*end, l->run->end);
+		*run = l->run;
+		return l->run->cls != CPIMG_SAME;
 	}
+	*run = NULL;
+	if (at < l->start || at >= l->end) {
+		if (at < l->start)
+			*end = lower(*end, l->start);
+		return false;
+	}
+	*end = lower(*end, l->run < l->stop ? l->run->start : l->end);
+	return true;
 }
 
-/* Go through the spans of @now with one image; what it has not goes to @later. */
-static int sort_image(struct plan *p, struct source *src, struct table *now,
-		      struct table *later)
+/* What is to be done about [@start, @end), which image @level knows. */
+static int sort_piece(struct plan *p, size_t level, const struct cpimg_run *run,
+		      uint64_t start, uint64_t end)
 {
-	const struct cpimg *img = cpimg_chain_image(p->chain, src->number);
-	const struct cp_note *note = cpimg_note(img);
-	const struct span *span = ROWS(now, struct span);
-	const struct span *last = span + COUNT(now, struct span);
-	const struct cpimg_run *runs;
-	size_t count, i;
+	struct level *l = ROWS(&p->levels, struct level) + level;
 
-	later->used = 0;
-	runs = cpimg_runs(img, &count);
-	i = span < last ? cpimg_index_after(img, span->start) : 0;
-	for (; span < last; span++) {
-		uint64_t at = span->start, end;
+	if (run && run->cls == CPIMG_DATA)
+		return add_copy(p, l, level, start, end - start,
+				run->offset + (start - run->start));
+	if (run && run->cls == CPIMG_HOLE)
+		return add_hole(p, start, end - start, run->reason);
+	/* Skipped or not mapped: left as it is. SAME cannot lead there. */
+	return level ? contradiction(p, start) : 0;
+}
 
-		for (; at < span->end; at = end) {
-			if (at < note->start || at >= note->end) {
-				/* This image did not look here. */
-				end = at < note->start ?
-				      lower(span->end, note->start) : span->end;
-				if (add_span(p, later, at, end))
-					return -1;
-				continue;
-			}
-			while (i < count && runs[i].end <= at)
-				i++;
-			if (i < count && runs[i].start <= at) {
-				end = lower(span->end, runs[i].end);
-				if (sort_run(p, src, later, &runs[i], at, end))
-					return -1;
-				continue;
-			}
-			if (src->number != p->index)
-				return contradiction(p, at);
-			/* Not mapped then: left as it is. */
-			end = lower(span->end, i < count ? runs[i].start : note->end);
-		}
+/* From found to copies: each image's together. */
+static int group_copies(struct plan *p)
+{
+	const struct copy *c = ROWS(&p->found, struct copy);
+	struct level *levels = ROWS(&p->levels, struct level);
+	struct copy *to;
+	size_t next = 0;
+
+	if (!p->found.used)
+		return 0;
+	to = more(p, &p->copies, p->found.used);
+	if (!to)
+		return -1;
+	for (size_t i = 0; i < COUNT(&p->levels, struct level); i++) {
+		levels[i].first = next;
+		next += levels[i].count;
+		levels[i].newest = levels[i].first;
 	}
+	for (size_t left = COUNT(&p->found, struct copy); left; left--, c++)
+		to[levels[c->level].newest++] = *c;
 	return 0;
 }
 
 static int sort_chain(struct plan *p)
 {
-	struct table *now = &p->todo[0], *later = &p->todo[1], *t;
+	struct level *levels;
+	size_t count;
 
-	if (add_span(p, now, p->start, p->end))
+	if (add_levels(p))
 		return -1;
-	for (size_t i = p->index + 1; i-- && now->used;) {
-		const struct cpimg *img = cpimg_chain_image(p->chain, i);
-		struct source *src = more(p, &p->sources, sizeof(*src));
+	levels = ROWS(&p->levels, struct level);
+	count = COUNT(&p->levels, struct level);
+	for (uint64_t at = p->start, end; at < p->end; at = end) {
+		const struct cpimg_run *run = NULL;
+		size_t i = 0;
 
-		if (!src)
+		end = p->end;
+		while (i < count && !knows(&levels[i], at, &end, &run))
+			i++;
+		if (i == count)
+			return contradiction(p, at);
+		if (sort_piece(p, i, run, at, end))
 			return -1;
-		*src = (struct source) {
-			.path = cpimg_path(img),
-			.fd = cpimg_fd(img),
-			.number = i,
-			.first = COUNT(&p->copies, struct copy),
-		};
-		if (sort_image(p, src, now, later))
-			return -1;
-		t = now;
-		now = later;
-		later = t;
 	}
-	if (now->used)
-		return contradiction(p, ROWS(now, struct span)->start);
-	return 0;
+	return group_copies(p);
 }
 
 /*
@@ -449,13 +454,9 @@ static const struct map *map_of(struct plan *p, uint64_t addr, size_t *hint)
 	return low < count && maps[low].start <= addr ? &maps[low] : NULL;
 }
 
-/* Nothing of the caller's is mapped there, or it is the plan itself. */
-static int check_mapped(struct plan *p, uint64_t addr, uint64_t end,
-			const struct map *m)
+static int not_mapped(struct plan *p, uint64_t addr)
 {
-	if (!m || in_tables(p, addr, end))
-		return refuse(p, CPIMG_ERR_MEMORY, addr, "nothing is mapped there");
-	return 0;
+	return refuse(p, CPIMG_ERR_MEMORY, addr, "nothing is mapped there");
 }
 
 static int check_copies(struct plan *p)
@@ -469,8 +470,8 @@ static int check_copies(struct plan *p)
 		while (at < end) {
 			const struct map *m = map_of(p, at, &hint);
 
-			if (check_mapped(p, at, end, m))
-				return -1;
+			if (!m)
+				return not_mapped(p, at);
 			if (!m->writable)
 				return refuse(p, CPIMG_ERR_MEMORY, at,
 					      "the mapping is read-only");
@@ -583,17 +584,17 @@ static int choose(struct plan *p, struct hole *h, const struct map *m)
 
 static int check_holes(struct plan *p)
 {
-	size_t left = COUNT(&p->found, struct hole), hint = 0;
+	size_t left = COUNT(&p->gaps, struct hole), hint = 0;
 
 	for (size_t i = 0; i < left; i++) {
-		struct hole h = ROWS(&p->found, struct hole)[i], *to;
+		struct hole h = ROWS(&p->gaps, struct hole)[i], *to;
 		uint64_t end = h.addr + h.len;
 
 		while (h.addr < end) {
 			const struct map *m = map_of(p, h.addr, &hint);
 
-			if (check_mapped(p, h.addr, end, m))
-				return -1;
+			if (!m)
+				return not_mapped(p, h.addr);
 			h.len = lower(end, m->end) - h.addr;
 			if (choose(p, &h, m))
 				return -1;
@@ -607,25 +608,51 @@ static int check_holes(struct plan *p)
 	return 0;
 }
 
-/* A file may have been cut since it was opened. */
-static int check_sources(struct plan *p)
+/*
+ * Where the plan lies nothing of the caller's is mapped, whatever /proc says. Seldom
+ * is it in the range at all.
+ */
+static int check_own(struct plan *p)
 {
-	const struct source *src = ROWS(&p->sources, struct source);
+	for (size_t i = 0; i < p->nr_own; i++) {
+		const struct span *own = &p->own[i];
+		const struct copy *c = ROWS(&p->copies, struct copy);
+		const struct hole *h = ROWS(&p->gaps, struct hole);
+		size_t left;
 
-	for (size_t left = COUNT(&p->sources, struct source); left; left--, src++) {
+		if (!overlap(p->start, p->end, own->start, own->end))
+			continue;
+		for (left = COUNT(&p->copies, struct copy); left; left--, c++) {
+			if (overlap(c->addr, c->addr + c->len, own->start, own->end))
+				return not_mapped(p, higher(c->addr, own->start));
+		}
+		for (left = COUNT(&p->gaps, struct hole); left; left--, h++) {
+			if (overlap(h->addr, h->addr + h->len, own->start, own->end))
+				return not_mapped(p, higher(h->addr, own->start));
+		}
+	}
+	return 0;
+}
+
+/* A file may have been cut since it was opened. */
+static int check_sizes(struct plan *p)
+{
+	const struct level *l = ROWS(&p->levels, struct level);
+
+	for (size_t left = COUNT(&p->levels, struct level); left; left--, l++) {
 		const struct copy *last;
 		struct stat st;
 
-		if (!src->count)
+		if (!l->count)
 			continue;
-		last = ROWS(&p->copies, struct copy) + src->first + src->count - 1;
-		if (fstat(src->fd, &st))
+		last = ROWS(&p->copies, struct copy) + l->first + l->count - 1;
+		if (fstat(l->fd, &st))
 			return cpimg_fail(p->err, CPIMG_ERR_SYS, "%s: fstat: %s",
-					  src->path, strerror(errno));
+					  l->path, strerror(errno));
 		if ((uint64_t)st.st_size < last->offset + last->len)
 			return cpimg_fail(p->err, CPIMG_ERR_FORMAT,
 				"%s: ends at 0x%" PRIx64 ": it had data up to 0x%" PRIx64 " when it was opened",
-				src->path, (uint64_t)st.st_size,
+				l->path, (uint64_t)st.st_size,
 				last->offset + last->len);
 	}
 	return 0;
@@ -739,7 +766,10 @@ static int tell_left(struct plan *p, struct cp_restored *done)
 static int read_segments(int fd, struct iovec *seg, size_t count, uint64_t offset)
 {
 	while (count) {
-		ssize_t n = preadv(fd, seg, count, offset);
+		/* The simpler call is the cheaper one. */
+		ssize_t n = count == 1 ?
+			    pread(fd, seg->iov_base, seg->iov_len, offset) :
+			    preadv(fd, seg, count, offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -767,10 +797,10 @@ static int read_segments(int fd, struct iovec *seg, size_t count, uint64_t offse
  * The copies of an image follow each other in the file, but for those that a
  * younger image has replaced: one call reads what lies together.
  */
-static int read_source(struct plan *p, const struct source *src)
+static int read_level(struct plan *p, const struct level *l)
 {
-	const struct copy *c = ROWS(&p->copies, struct copy) + src->first;
-	const struct copy *last = c + src->count;
+	const struct copy *c = ROWS(&p->copies, struct copy) + l->first;
+	const struct copy *last = c + l->count;
 	struct iovec *seg = ROWS(&p->segments, struct iovec);
 	uint64_t done = 0;
 
@@ -793,10 +823,10 @@ static int read_source(struct plan *p, const struct source *src)
 				c++;
 			}
 		}
-		if (read_segments(src->fd, seg, count, offset))
+		if (read_segments(l->fd, seg, count, offset))
 			return cpimg_fail(p->err, CPIMG_ERR_SYS,
 				"image %zu of the chain: reading at 0x%" PRIx64 " into memory: %s",
-				src->number, offset, strerror(errno));
+				p->index - (l - ROWS(&p->levels, struct level)), offset, strerror(errno));
 	}
 	return 0;
 }
@@ -848,7 +878,7 @@ static int make_hole(struct plan *p, const struct hole *h)
 
 static int apply(struct plan *p, struct cp_restored *done)
 {
-	const struct source *src = ROWS(&p->sources, struct source);
+	const struct level *l = ROWS(&p->levels, struct level);
 	const struct hole *h = ROWS(&p->holes, struct hole);
 	size_t left;
 
@@ -858,12 +888,12 @@ static int apply(struct plan *p, struct cp_restored *done)
 			return -1;
 		*(h->reason == CP_HOLE_FILE ? &done->file : &done->zeros) += h->len;
 	}
-	for (left = COUNT(&p->sources, struct source); left; left--, src++) {
-		const struct copy *c = ROWS(&p->copies, struct copy) + src->first;
+	for (left = COUNT(&p->levels, struct level); left; left--, l++) {
+		const struct copy *c = ROWS(&p->copies, struct copy) + l->first;
 
-		if (read_source(p, src))
+		if (read_level(p, l))
 			return -1;
-		for (size_t i = 0; i < src->count; i++)
+		for (size_t i = 0; i < l->count; i++)
 			done->data += c[i].len;
 	}
 	return 0;
@@ -873,8 +903,8 @@ static int prepare(struct plan *p, struct cp_restored *done)
 {
 	if (check_range(p) || check_in_use(p, done) || sort_chain(p) ||
 	    !more(p, &p->segments, MAX_SEGMENTS * sizeof(struct iovec)) ||
-	    read_maps(p) || check_holes(p) || check_copies(p) ||
-	    check_sources(p) || open_zeros(p))
+	    read_maps(p) || check_holes(p) || check_copies(p) || check_own(p) ||
+	    check_sizes(p) || open_zeros(p))
 		return -1;
 	return tell_left(p, done);
 }

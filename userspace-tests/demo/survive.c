@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * survive [OPTIONS] PROGRAM [ARGS]: kill a program again and again, at moments that
+ * nobody can foresee, start it again each time, and see whether it ends with what
+ * it would have ended with undisturbed.
+ *
+ * PROGRAM takes --every N (0: no checkpoints) and --out FILE. Lines of its output
+ * that begin with a dot say what it is at: ".saving", ".saved".
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <glob.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IMAGES		"/tmp/*-cp[0-9]*"
+#define FILLER		"/tmp/filler"
+#define MAX_ARGS	32
+
+static int opt_kills = 3, opt_apart = 20, opt_rough, opt_quiet;
+static unsigned int seed;
+static const char *opt_every = "20", *opt_share;
+
+static char **program;
+static int program_args;
+
+/* What came of it */
+static int kills, kills_saving, rounds, no_room, damaged, same_ids, restored;
+
+static unsigned int chance(unsigned int n)
+{
+	return n ? rand_r(&seed) % n : 0;
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/*
+ * One life of the program
+ */
+
+static void take_line(const char *line, bool *saving)
+{
+	if (*line == '.') {
+		*saving = !strcmp(line, ".saving");
+		return;
+	}
+	if (strstr(line, "No space left"))
+		no_room++;
+	if (!strncmp(line, "restored step", 13))
+		restored++;
+	if (!opt_quiet) {
+		printf("  %s\n", line);
+		fflush(stdout);
+	}
+}
+
+/*
+ * Take lines from @fd, @most of them (-1: all) and at most until @deadline. Return:
+ * how many, or -1 at the end of all.
+ */
+static int listen_to(int fd, int most, double deadline, bool *saving)
+{
+	static char buf[4096];
+	static size_t used;
+	int lines = 0;
+
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		double left = deadline - now();
+		char *end;
+		ssize_t n;
+
+		while ((end = memchr(buf, '\n', used))) {
+			if (lines == most)
+				return lines;
+			*end++ = 0;
+			take_line(buf, saving);
+			lines++;
+			used -= end - buf;
+			memmove(buf, end, used);
+		}
+		if (lines == most || left <= 0)
+			return lines;
+		if (used == sizeof(buf))
+			used = 0;
+		if (poll(&p, 1, left * 1000 + 1) <= 0)
+			continue;
+		n = read(fd, buf + used, sizeof(buf) - used);
+		if (n <= 0) {
+			used = 0;
+			return -1;
+		}
+		used += n;
+	}
+}
+
+static pid_t start(const char *every, const char *out, int *fd)
+{
+	char *argv[MAX_ARGS + 5];
+	int n = program_args, pipefd[2];
+	pid_t pid;
+
+	if (pipe(pipefd))
+		return -1;
+	memcpy(argv, program, n * sizeof(*argv));
+	argv[n++] = "--every";
+	argv[n++] = (char *)every;
+	argv[n++] = "--out";
+	argv[n++] = (char *)out;
+	argv[n] = NULL;
+	pid = fork();
+	if (!pid) {
+		dup2(pipefd[1], STDOUT_FILENO);
+		close(pipefd[0]);
+		close(pipefd[1]);
+		execvp(argv[0], argv);
+		fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
+		_exit(127);
+	}
+	close(pipefd[1]);
+	*fd = pipefd[0];
+	return pid;
+}
+
+/*
+ * Run it until it has said @lines lines (-1: to its end), and a moment longer; then
+ * kill it. That does not depend on how fast the machine is. Return: 1 if it was
+ * killed, 0 if it had ended before that, -1 if it failed.
+ */
+static int live(const char *every, const char *out, int lines)
+{
+	static double a_line = 0.1;	/* how long one takes */
+	double begun = now();
+	bool saving = false;
+	int fd, status, n;
+	pid_t pid = start(every, out, &fd);
+
+	if (pid < 0) {
+		perror("survive");
+		return -1;
+	}
+	n = listen_to(fd, lines, begun + 1e6, &saving);
+	if (n > 0)
+		a_line = (now() - begun) / n;
+	if (n >= 0)
+		n = listen_to(fd, -1, now() + a_line * chance(1000) / 1000, &saving);
+	if (n >= 0) {
+		kill(pid, SIGKILL);
+		listen_to(fd, -1, now() + 60, &saving);
+	}
+	close(fd);
+	waitpid(pid, &status, 0);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+		kills++;
+		kills_saving += saving;
+		return 1;
+	}
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return 0;
+	printf("%s ended with status 0x%x\n", program[0], status);
+	return -1;
+}
+
+/*
+ * What else may happen to it
+ */
+
+/* The disk is full: a few pages are left. */
+static void fill_disk(void)
+{
+	struct statvfs st;
+	int fd = open(FILLER, O_CREAT | O_WRONLY, 0600);
+	off_t room;
+
+	if (fd < 0 || statvfs("/tmp", &st))
+		return;
+	room = (off_t)st.f_bavail * st.f_bsize - (off_t)chance(64) * 4096;
+	if (room > 0 && posix_fallocate(fd, 0, room))
+		perror(FILLER);
+	close(fd);
+}
+
+/*
+ * The machine went down while the newest image was written: its header is not
+ * there, or the file ends too soon.
+ */
+static void damage_newest(void)
+{
+	static const char nothing[64];
+	const char *newest = NULL;
+	struct timespec time = { 0 };
+	struct stat st;
+	glob_t found;
+	int fd;
+
+	if (glob(IMAGES, 0, NULL, &found))
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		if (stat(found.gl_pathv[i], &st))
+			continue;
+		if (newest && (st.st_mtim.tv_sec < time.tv_sec ||
+			       (st.st_mtim.tv_sec == time.tv_sec &&
+				st.st_mtim.tv_nsec < time.tv_nsec)))
+			continue;
+		newest = found.gl_pathv[i];
+		time = st.st_mtim;
+	}
+	fd = newest ? open(newest, O_WRONLY) : -1;
+	if (fd >= 0) {
+		fstat(fd, &st);
+		if (chance(2))
+			damaged += pwrite(fd, nothing, sizeof(nothing), 0) > 0;
+		else
+			damaged += !ftruncate(fd, chance(st.st_size));
+		close(fd);
+	}
+	globfree(&found);
+}
+
+/* The next process gets the id of one that has left images. */
+static void same_id_again(void)
+{
+	glob_t found;
+	int fd, id;
+
+	if (glob(IMAGES, 0, NULL, &found))
+		return;
+	id = atoi(found.gl_pathv[chance(found.gl_pathc)] + strlen("/tmp/"));
+	globfree(&found);
+	fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
+	if (fd < 0)
+		return;
+	same_ids += dprintf(fd, "%d", id - 1) > 0;
+	close(fd);
+}
+
+static void remove_images(void)
+{
+	static const char *const where[] = { IMAGES, "/tmp/heat.old/*" };
+	glob_t found;
+
+	for (int i = 0; i < 2; i++) {
+		if (glob(where[i], 0, NULL, &found))
+			continue;
+		for (size_t j = 0; j < found.gl_pathc; j++)
+			unlink(found.gl_pathv[j]);
+		globfree(&found);
+	}
+}
+
+/*
+ * Results
+ */
+
+static bool same_files(const char *a, const char *b)
+{
+	static char x[1 << 16], y[1 << 16];
+	FILE *f = fopen(a, "r"), *g = fopen(b, "r");
+	size_t n, m, all = 0;
+	bool same = f && g;
+
+	while (same) {
+		n = fread(x, 1, sizeof(x), f);
+		m = fread(y, 1, sizeof(y), g);
+		if (n != m || memcmp(x, y, n))
+			same = false;
+		if (!n)
+			break;
+		all += n;
+	}
+	if (f)
+		fclose(f);
+	if (g)
+		fclose(g);
+	return same && all;
+}
+
+static int copy(const char *from, const char *to)
+{
+	static char buf[1 << 20];
+	FILE *in = fopen(from, "r"), *out = fopen(to, "w");
+	size_t n;
+	int ret = in && out ? 0 : -1;
+
+	while (!ret && (n = fread(buf, 1, sizeof(buf), in)))
+		ret = fwrite(buf, 1, n, out) == n ? 0 : -1;
+	if (in)
+		fclose(in);
+	if (out && fclose(out))
+		ret = -1;
+	if (ret)
+		printf("%s to %s: %s\n", from, to, strerror(errno));
+	return ret;
+}
+
+static int share_all(void)
+{
+	static const char *const where[] = { IMAGES, "/tmp/*.ppm" };
+	char to[512];
+	glob_t found;
+	int ret = 0;
+
+	for (int i = 0; i < 2; i++) {
+		if (glob(where[i], 0, NULL, &found))
+			continue;
+		for (size_t j = 0; j < found.gl_pathc; j++) {
+			snprintf(to, sizeof(to), "%s%s", opt_share,
+				 strrchr(found.gl_pathv[j], '/'));
+			ret |= copy(found.gl_pathv[j], to);
+		}
+		globfree(&found);
+	}
+	return ret;
+}
+
+static int options(int argc, char **argv)
+{
+	static const struct option known[] = {
+		{ "kills", 1, NULL, 'k' },	{ "seed", 1, NULL, 's' },
+		{ "every", 1, NULL, 'e' },	{ "share", 1, NULL, 'd' },
+		{ "apart", 1, NULL, 'a' },
+		{ "rough", 0, &opt_rough, 1 },	{ "quiet", 0, &opt_quiet, 1 },
+		{ }
+	};
+	int c;
+
+	seed = time(NULL) ^ getpid();
+	while ((c = getopt_long(argc, argv, "+", known, NULL)) != -1) {
+		switch (c) {
+		case 'k': opt_kills = atoi(optarg); break;
+		case 's': seed = strtoul(optarg, NULL, 0); break;
+		case 'e': opt_every = optarg; break;
+		case 'a': opt_apart = atoi(optarg); break;
+		case 'd': opt_share = optarg; break;
+		case 0: break;
+		default: return -1;
+		}
+	}
+	program = argv + optind;
+	program_args = argc - optind;
+	return program_args > 0 && program_args <= MAX_ARGS ? 0 : -1;
+}
+
+/* Until it has been killed often enough and then ended by itself. */
+static int kill_it(void)
+{
+	while (kills < opt_kills) {
+		int ret = live(opt_every, "/tmp/result", chance(opt_apart));
+
+		unlink(FILLER);
+		if (ret < 0)
+			return -1;
+		if (!ret) {
+			/* It had an easy life: once more. */
+			rounds++;
+			if (!same_files("/tmp/alone", "/tmp/result"))
+				return printf("the results differ\n"), -1;
+			remove_images();
+			continue;
+		}
+		if (!opt_quiet)
+			printf("(kill -9, the %d. time)\n", kills);
+		if (!opt_rough)
+			continue;
+		if (!chance(4))
+			damage_newest();
+		if (!chance(3))
+			same_id_again();
+		if (!chance(3))
+			fill_disk();
+	}
+	unlink(FILLER);
+	rounds++;
+	return live(opt_every, "/tmp/result", -1);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int first;
+	double alone;
+
+	if (options(argc, argv)) {
+		fprintf(stderr, "usage: survive [--kills N] [--apart LINES] [--every N] [--seed N] [--rough] [--quiet]\n"
+			"               [--share FOLDER] PROGRAM [ARGS]\n"
+			"--apart: of output, at most, from one kill to the next\n"
+			"--rough: with full disks, damaged images, and process ids that come again\n");
+		return 2;
+	}
+	first = seed;
+	alone = now();
+	if (live("0", "/tmp/alone", -1))
+		return 1;
+	alone = now() - alone;
+	printf("undisturbed and without checkpoints it takes %.1f s (seed %u)\n",
+	       alone, first);
+	fflush(stdout);
+	if (kill_it())
+		return 1;
+	printf("killed %d times, %d of them in a checkpoint; restored %d times\n",
+	       kills, kills_saving, restored);
+	if (opt_rough)
+		printf("%d checkpoints met a full disk, %d images were damaged, %d process ids came again; %d rounds\n",
+		       no_room, damaged, same_ids, rounds);
+	if (!same_files("/tmp/alone", "/tmp/result"))
+		return printf("the results differ\n"), 1;
+	if (opt_rough && kills >= 50 && (!restored || !kills_saving || !no_room || !damaged || !same_ids))
+		return printf("that was not rough: something never happened\n"), 1;
+	printf("the result is the same to the last bit\n");
+	return opt_share ? share_all() : 0;
+}
