@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Shows the main job: a program in a guest saves itself and goes on; here gdb
-# opens the image and finds the moment of the call.
+# opens the image and finds the moment of the call. Then a solver is killed, again
+# and again, and goes on each time from what it saved.
 . "$(dirname "$0")/lib.sh"
 
 share=$BUILD/run/demo
 program=$BUILD/tests/demo
+plate=$BUILD/run/heat
 
 step run "A program checkpoints itself in a guest"
 rm -rf "$share"
@@ -49,4 +51,25 @@ A program in the guest filled 16 MiB, called cp_range(0, ~0UL) and went on.
 The image is an ELF core file of $(du -h --apparent-size "$image" | cut -f1)B: $(here "$image")
 Look into it yourself:
   gdb -iex 'set sysroot $(here "$BUILD")/initramfs' $(here "$program") -c $(here "$image")
+EOF
+
+step run "A solver is killed three times, and goes on from its images"
+rm -rf "$plate"
+mkdir -p "$plate"
+printf '\n$ survive --kills 3 heat    (in the guest)\n'
+# survive checks that the result is the same, to the last bit, as without the kills
+"$top/scripts/guest.sh" --mem 768 --timeout 900 --share "$plate" -- \
+	/tests/survive --kills 3 --share /host /tests/heat --picture /tmp/plate.ppm
+newest=$(find "$plate" -name '*-cp[0-9]*' | sort -V | tail -n 1)
+if [ -z "$newest" ] || [ ! -s "$plate/plate.ppm" ]; then
+	die "the solver left no images or no picture in $plate"
+fi
+
+# What else is made of the chain that ends in $newest goes here.
+
+cat <<EOF
+
+The solver has 64 MiB of state and was killed at moments that differ each time. Its
+last chain of images, up to $(here "$newest"), and the plate in the end, a picture:
+$(here "$plate/plate.ppm")
 EOF

@@ -36,10 +36,10 @@
 #define AMBIENT		300.0		/* kelvin */
 #define FLAME		1800.0
 #define SPREAD		0.2		/* of the difference to a neighbour, a step */
-#define LOSS		0.01		/* of the difference to ambient, a step */
-#define REST		0.05		/* kelvin: less than that is ambient */
-#define SPEED		3.0		/* cells a step */
-#define RADIUS		9		/* cells */
+#define LOSS		0.02		/* of the difference to ambient, a step */
+#define REST		0.5		/* kelvin above ambient: less is none */
+#define SPEED		12.0		/* cells a step */
+#define RADIUS		12		/* cells */
 
 /* A chain gets no longer than that: then it is begun anew. */
 #define MAX_CHAIN	16
@@ -67,7 +67,7 @@ static tile *plate[2];
 static size_t state_size;
 static int tiles_x, tiles_y;
 
-static int opt_size = 2048, opt_steps = 400, opt_every = 20;
+static int opt_size = 2048, opt_steps = 300, opt_every = 20;
 static const char *opt_out, *opt_picture;
 
 __attribute__((format(printf, 1, 2)))
@@ -189,7 +189,7 @@ static void wake(int tx, int ty)
 /* The flame: a disc that moves outwards on a spiral. */
 static void torch(int which)
 {
-	double radius = 0.02 * state->size + 0.021 * state->size * state->angle / M_PI;
+	double radius = 0.02 * state->size + 0.1 * state->size * state->angle / M_PI;
 	int cx = state->size / 2 + radius * cos(state->angle);
 	int cy = state->size / 2 + radius * sin(state->angle);
 
