@@ -7,7 +7,7 @@
 
 build='bc binutils bison bzip2 ccache cpio diffutils e2fsprogs elfutils findutils flex
 	g++ gcc gdb kmod libc6-dev libelf-dev libssl-dev linux-libc-dev make mandoc musl-tools
-	patch perl python3 python3-pyelftools qemu-system-x86 quilt rsync xz-utils zlib1g-dev'
+	patch perl python3 python3-pyelftools qemu-system-x86 quilt rsync sqlite3 xz-utils zlib1g-dev'
 check='git shellcheck sparse'
 fuzz='clang llvm'
 

@@ -147,6 +147,100 @@ const char *chain_matches(const struct chain *c, const void *mem, size_t len)
 	return chain_has(c, mem, mem, len);
 }
 
+/* What the file has that process @pid has mapped at @addr: its maps say which. */
+static const char *read_mapped_file(int pid, uint64_t addr, void *buf, size_t len)
+{
+	char path[64], line[512], name[256];
+	unsigned long long start, end, offset;
+	const char *why = NULL;
+	ssize_t n = -1;
+	FILE *f;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%llx-%llx %*s %llx %*s %*s %255s", &start, &end,
+			   &offset, name) != 4 || addr < start || addr >= end)
+			continue;
+		fd = open(name, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0) {
+			/* The last page goes on with zeros. */
+			memset(buf, 0, len);
+			n = pread(fd, buf, len, offset + (addr - start));
+			close(fd);
+		}
+		if (n < 0)
+			why = say("0x%" PRIx64 ": reading %s: %s", addr, name,
+				  strerror(errno));
+		break;
+	}
+	if (f)
+		fclose(f);
+	return n < 0 && !why ? say("0x%" PRIx64 ": no file is mapped", addr) : why;
+}
+
+static const char *piece_matches(const struct cpimg_piece *piece, int pid, int mem)
+{
+	static char now[64 * 1024], then[64 * 1024];
+	struct cpimg_error err;
+	const char *why = NULL;
+
+	for (uint64_t at = piece->start, n; at < piece->end; at += n) {
+		size_t i;
+
+		n = piece->end - at < sizeof(now) ? piece->end - at : sizeof(now);
+		if (pread(mem, now, n, at) != (ssize_t)n)
+			return say("reading process %d at 0x%" PRIx64 ": %s", pid, at,
+				   strerror(errno));
+		if (piece->cls == CPIMG_HOLE && piece->reason == CP_HOLE_FILE)
+			why = read_mapped_file(pid, at, then, n);
+		else if (cpimg_pread(piece->img, at, then, n, &err))
+			why = say("%s", err.text);
+		if (why)
+			return why;
+		i = differ_at(now, then, n);
+		if (i < n)
+			return say("at 0x%" PRIx64 " %s, %s, has 0x%02x, process %d 0x%02x",
+				   at + i, cpimg_path(piece->img),
+				   cpimg_class_name(piece->cls), (unsigned char)then[i],
+				   pid, (unsigned char)now[i]);
+	}
+	return NULL;
+}
+
+/*
+ * The newest checkpoint, with all its parents, has every byte that process @pid has
+ * now, save for what it says it left out. The process must stand still.
+ */
+const char *chain_matches_process(const struct chain *c, int pid)
+{
+	const struct cpimg_run *run;
+	const char *why = NULL;
+	char path[64];
+	size_t left;
+	int mem;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	if (mem < 0)
+		return say("%s: %s", path, strerror(errno));
+	for (run = cpimg_runs(c->img, &left); !why && left; run++, left--) {
+		struct cpimg_piece piece = { .end = run->start };
+		struct cpimg_error err;
+
+		while (!why && piece.end < run->end) {
+			if (cpimg_chain_resolve(c->all, cpimg_chain_length(c->all) - 1,
+						piece.end, &piece, &err))
+				why = say("%s", err.text);
+			else if (piece.cls != CPIMG_SKIPPED)
+				why = piece_matches(&piece, pid, mem);
+		}
+	}
+	close(mem);
+	return why;
+}
+
 /* How many pages the newest image itself calls that. */
 size_t chain_pages(const struct chain *c, const void *mem, size_t len,
 		   enum cpimg_class cls)
