@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 512 --disk 32 */
+/* guest: --mem 512 --disk 32 --timeout 600 */
 /*
  * cp_restore() puts memory back to what a chain says: exactly, nothing beside it,
  * and nothing at all when something speaks against it.
@@ -654,17 +654,17 @@ TEST_F(restore, of_hostile_images)
 	ASSERT_LT(size, sizeof(image));
 
 	/*
-	 * The ELF header, then what lies behind the data; each bit of the program
-	 * headers, which are last, and one in each byte of the notes.
+	 * The ELF header, then what lies behind the data: some bits of the notes, and
+	 * of each byte of the program headers, which are last, the lowest and another.
 	 */
 	phdrs = size - (cpimg_note(self->c.img)->runs + 1) * sizeof(Elf64_Phdr);
-	for (size_t at = 0; at / 8 < size; at += from < phdrs ? 8 : 1) {
+	for (size_t at = 0; at / 2 < size; at += from < 64 || from >= phdrs ? 1 : 5) {
 		struct cpimg_chain *all;
-		int bit = 1 << (at / 8 < phdrs ? rand_r(&seed) % 8 : at % 8);
+		int bit = at % 2 ? 2 << rand_r(&seed) % 7 : 1;
 
-		if (at == 64 * 8)
-			at = data_end * 8;
-		from = at / 8;
+		if (at == 64 * 2)
+			at = data_end * 2;
+		from = at / 2;
 		image[from] ^= bit;
 		ASSERT_EQ(0, write_image(changed, image, size));
 		all = cpimg_chain_open(changed, NULL, 0, &self->err);

@@ -670,7 +670,8 @@ static int check_in_use(struct plan *p, const struct cp_restored *done)
 		return refuse(p, CPIMG_ERR_MEMORY, p->start,
 			"the open chain itself lies in the range");
 	if (overlap(p->start, p->end, (uintptr_t)done, (uintptr_t)(done + 1)) ||
-	    overlap(p->start, p->end, (uintptr_t)p->err, (uintptr_t)(p->err + 1)))
+	    (p->err && overlap(p->start, p->end, (uintptr_t)p->err,
+			       (uintptr_t)(p->err + 1))))
 		return refuse(p, CPIMG_ERR_MEMORY, p->start,
 			"the caller's report lies in the range");
 	return 0;
@@ -703,17 +704,19 @@ static int check_range(struct plan *p)
 	return 0;
 }
 
+/* Some holes need it for certain, others only where discarding does not work. */
 static int open_zeros(struct plan *p)
 {
 	const struct hole *h = ROWS(&p->holes, struct hole);
-	size_t left = COUNT(&p->holes, struct hole);
+	bool wanted = false, needed = false;
 
-	while (left && h->reason == CP_HOLE_FILE)
-		h++, left--;
-	if (!left)
-		return 0;
-	p->zeros = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-	if (p->zeros >= 0)
+	for (size_t left = COUNT(&p->holes, struct hole); left; left--, h++) {
+		wanted |= h->reason == CP_HOLE_ZERO;
+		needed |= h->how == HOLE_REMOVE || h->how == HOLE_CLEAR;
+	}
+	if (wanted)
+		p->zeros = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	if (!needed || p->zeros >= 0)
 		return 0;
 	return cpimg_fail(p->err, CPIMG_ERR_SYS, "/dev/zero: opening: %s",
 			  strerror(errno));
