@@ -575,12 +575,23 @@ static int options(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		switch (c) {
-		case 's': opt_size = atoi(optarg); break;
-		case 'n': opt_steps = atoi(optarg); break;
-		case 'e': opt_every = atoi(optarg); break;
-		case 'o': opt_out = optarg; break;
-		case 'p': opt_picture = optarg; break;
-		default: return -1;
+		case 's':
+			opt_size = atoi(optarg);
+			break;
+		case 'n':
+			opt_steps = atoi(optarg);
+			break;
+		case 'e':
+			opt_every = atoi(optarg);
+			break;
+		case 'o':
+			opt_out = optarg;
+			break;
+		case 'p':
+			opt_picture = optarg;
+			break;
+		default:
+			return -1;
 		}
 	}
 	return optind == argc && opt_size >= WIDE && opt_size <= MAX_SIZE &&
