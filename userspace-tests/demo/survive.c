@@ -412,7 +412,7 @@ static int kill_it(void)
 			continue;
 		}
 		if (!opt_quiet)
-			printf("(kill -9, the %d. time)\n", kills);
+			printf("(kill -9: %d of %d)\n", kills, opt_kills);
 		if (!opt_rough)
 			continue;
 		if (!chance(4))
