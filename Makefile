@@ -18,6 +18,7 @@ STEPS.tree	:= deps tree
 STEPS.kernel	:= $(STEPS.tree) kernel
 STEPS.kernel-debug := $(STEPS.tree) kernel-debug
 STEPS.kernel-off := $(STEPS.tree) kernel-off
+STEPS.kernel-plain := $(STEPS.tree) kernel-plain
 STEPS.headers	:= $(STEPS.tree) headers
 STEPS.tests	:= $(STEPS.headers) tests initramfs
 STEPS.tools	:= deps tools
@@ -47,8 +48,9 @@ say	= @. scripts/lib.sh; step
 
 SHELL	:= /bin/bash
 .NOTPARALLEL:
-.PHONY: help deps tree refresh kernel kernel-debug kernel-off headers headers-of-tests \
-	tests tools install fuzz initramfs run test test-debug test-off check check-each shell \
+.PHONY: help deps tree refresh kernel kernel-debug kernel-off headers headers- \
+	of-tests tests tools install fuzz initramfs run test test-debug test-off check \
+	check-each shell kernel-plain bench \
 	clean distclean
 
 help:
@@ -60,7 +62,7 @@ help:
 	@echo '  deps          install the Debian packages that are missing'
 	@echo '  tree          unpack the kernel source and push the series'
 	@echo '  kernel        build the kernel (kernel-debug: with KASAN, lockdep, kmemleak;'
-	@echo '                kernel-off: with CONFIG_CP_RANGE off)'
+	@echo '                kernel-off: with CONFIG_CP_RANGE off; kernel-plain: without the series)'
 	@echo '  headers       install its headers for the tests'
 	@echo '  tests         build the test programs and the initramfs'
 	@echo '  tools         build cpimg and libcpimg, the tools that read images'
@@ -97,6 +99,9 @@ kernel-debug: tree
 
 kernel-off: tree
 	@scripts/kernel.sh off
+
+kernel-plain: tree
+	@scripts/kernel.sh plain
 
 headers: tree
 	@scripts/headers.sh
@@ -156,7 +161,7 @@ kernels	:= $(addprefix $(BUILD)/,$(notdir $(wildcard kernel-patches/*)))
 others	:= $(addprefix $(BUILD)/,tests tools fuzz run initramfs initramfs.cpio init.log shell accelerator)
 
 clean:
-	rm -rf $(foreach k,$(kernels),$(addprefix $k/,normal debug off check each) $k/headers*) $(others)
+	rm -rf $(foreach k,$(kernels),$(addprefix $k/,normal debug off plain check each) $k/headers*) $(others)
 
 # BUILD may be a folder that has other things in it
 distclean:

@@ -58,24 +58,6 @@ check_checkpatch() {
 	done
 }
 
-# What the patches touch, as the source has it: quilt kept a copy, empty when
-# there was nothing.
-originals() {	# FOLDER
-	local patch file
-	mkdir -p "$1"
-	for patch in "${series[@]}"; do
-		(cd "$linux/.pc/$patch" && find . -type f ! -name .timestamp) |
-		while read -r file; do
-			if ! grep -qxF "$file" "$out/seen"; then
-				echo "$file" >>"$out/seen"
-				[ -s "$linux/.pc/$patch/$file" ] || continue
-				mkdir -p "$1/$(dirname "$file")"
-				cp "$linux/.pc/$patch/$file" "$1/$file"
-			fi
-		done
-	done
-}
-
 check_apply() {
 	local git="git -c user.name=check -c user.email=check@localhost -c gc.auto=0"
 	cp -r "$out/originals" "$out/quilt"
@@ -116,13 +98,7 @@ warnings() {	# TREE O-FOLDER
 }
 
 check_warnings() {
-	# the same tree with the touched files as they were
-	cp -al "$linux" "$out/linux"
-	rm -rf "$out/linux/.pc"
-	sed 's|^\./||' "$out/seen" | while read -r file; do
-		rm -f "$out/linux/$file"
-		[ ! -f "$out/originals/$file" ] || cp "$out/originals/$file" "$out/linux/$file"
-	done
+	plain_copy "$out/linux" "$out/originals" "$out/seen"
 	say "      compiling the touched files, without and with the series"
 	warnings "$out/linux" "$out/before" >"$out/warnings.before"
 	warnings "$linux" "$out/after" >"$out/warnings.after"
@@ -137,8 +113,7 @@ check_header
 if [ "${#series[@]}" = 0 ]; then
 	say "      the series is empty: nothing more to check"
 else
-	: >"$out/seen"
-	originals "$out/originals"
+	originals "$out/originals" "$out/seen"
 	check_checkpatch
 	check_apply
 	check_warnings

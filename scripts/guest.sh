@@ -18,8 +18,8 @@ Boots a guest, runs PROGRAM in it (a path in the guest: test programs are in
 signal n. 125: the guest panicked, hung, died, or its kernel complained; its log
 is kept, and named on stderr.
 
-  --kernel normal|debug|off  which kernel (default normal); or set KERNEL_IMAGE
-                             to a bzImage
+  --kernel normal|debug|off|plain  which kernel (default normal); or set
+                             KERNEL_IMAGE to a bzImage
   --mem MIB                  memory (default 512)
   --smp N                    processors (default 1)
   --swap MIB                 a swap device, switched on

@@ -1,21 +1,25 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Configures and builds a kernel: kernel.sh normal|debug|off
-# "off" is the normal one without CONFIG_CP_RANGE.
+# Configures and builds a kernel: kernel.sh normal|debug|off|plain
+# "off" is the normal one without CONFIG_CP_RANGE, "plain" one without the series.
 . "$(dirname "$0")/lib.sh"
 
-variant=${1:?normal, debug or off}
+variant=${1:?normal, debug, off or plain}
 out=$work/$variant
 log=$out/build.log
 image=$out/arch/x86/boot/bzImage
+case $variant in
+off|plain) kind=normal ;;
+*)	kind=$variant ;;
+esac
 
 fragments() {
 	cat "$patches/config"
 	case $variant in
 	normal)	;;
 	debug)	cat "$patches/debug.config" ;;
-	off)	echo CONFIG_CP_RANGE=n ;;
+	off|plain) echo CONFIG_CP_RANGE=n ;;
 	*)	die "no such kernel: $variant" ;;
 	esac
 }
@@ -49,7 +53,7 @@ configure() {
 
 # How many objects a full build makes: as the last one did, or our guess.
 expected() {
-	cat "$out/objects" 2>/dev/null || setting "objects_${variant/off/normal}"
+	cat "$out/objects" 2>/dev/null || setting "objects_${kind}"
 }
 
 build() {
@@ -64,6 +68,11 @@ build() {
 }
 
 mkdir -p "$out"
+if [ "$variant" = plain ]; then
+	originals "$out/originals" "$out/touched"
+	plain_copy "$out/linux" "$out/originals" "$out/touched"
+	linux=$out/linux
+fi
 name=kernel-$variant
 step "${name%-normal}" "Kernel $KERNEL ($variant), in $out"
 configure

@@ -98,6 +98,38 @@ series_of() {
 	[ ! -f "$1" ] || sed 's/[[:space:]]*#.*//; s/[[:space:]]*$//; /^$/d' "$1"
 }
 
+# originals FOLDER SEEN: what the patches touch, as the source has it: quilt kept a
+# copy, empty when there was nothing. SEEN gets the names of all of them.
+originals() {
+	local patch file
+	rm -rf "$1"
+	mkdir -p "$1"
+	: >"$2"
+	for patch in $(series_of "$patches/series"); do
+		(cd "$linux/.pc/$patch" && find . -type f ! -name .timestamp) |
+		while read -r file; do
+			if ! grep -qxF "$file" "$2"; then
+				echo "$file" >>"$2"
+				[ -s "$linux/.pc/$patch/$file" ] || continue
+				mkdir -p "$1/$(dirname "$file")"
+				cp -p "$linux/.pc/$patch/$file" "$1/$file"
+			fi
+		done
+	done
+}
+
+# plain_copy FOLDER ORIGINALS SEEN: the source without the series, of hard links
+plain_copy() {
+	local file
+	rm -rf "$1"
+	cp -al "$linux" "$1"
+	rm -rf "$1/.pc"
+	while read -r file; do
+		rm -f "$1/$file"
+		[ ! -f "$2/$file" ] || cp -p "$2/$file" "$1/$file"
+	done <"$3"
+}
+
 # The C compiler for a kernel. The fixed names and times are what makes one build
 # equal the next, for ccache.
 kernel_make() {
