@@ -10,7 +10,7 @@ JOBS	?= $(shell nproc)
 V	?= 0
 
 override BUILD := $(abspath $(BUILD))
-export KERNEL BUILD JOBS V LINUX_SRC FORCE PATCH
+export KERNEL BUILD JOBS V LINUX_SRC FORCE PATCH WALL REPEATS
 
 # What each goal is made of, for messages like "[2/6]"
 STEPS.deps	:= deps
@@ -27,6 +27,7 @@ STEPS.run	:= $(STEPS.kernel) headers tests initramfs run
 STEPS.shell	:= $(STEPS.kernel) headers tests initramfs
 STEPS.test	:= $(STEPS.kernel) headers tests initramfs tools test
 STEPS.test-debug := $(STEPS.kernel-debug) headers tests initramfs tools test
+STEPS.bench	:= $(STEPS.kernel) kernel-plain headers tests initramfs bench bystanders report
 STEPS.check	:= $(STEPS.kernel) headers
 STEPS.check-each := $(STEPS.kernel)
 STEPS.test-off	:= $(STEPS.kernel-off) headers tests initramfs
@@ -48,8 +49,8 @@ say	= @. scripts/lib.sh; step
 
 SHELL	:= /bin/bash
 .NOTPARALLEL:
-.PHONY: help deps tree refresh kernel kernel-debug kernel-off headers headers- \
-	of-tests tests tools install fuzz initramfs run test test-debug test-off check \
+.PHONY: help deps tree refresh kernel kernel-debug kernel-off headers \
+	headers-of-tests tests tools install fuzz initramfs run test test-debug test-off check \
 	check-each shell kernel-plain bench \
 	clean distclean
 
@@ -72,6 +73,8 @@ help:
 	@echo '  refresh       put what was edited in $(patsubst $(CURDIR)/%,%,$(BUILD))/$(KERNEL)/linux into the patches'
 	@echo '                (PATCH=name: files new to the series go there)'
 	@echo '  test-debug    the tests on the debug kernel'
+	@echo '  bench         measure us against the others: tables and plots (WALL=1: by'
+	@echo '                the clock, in a KVM guest; WALL=here: on this very kernel)'
 	@echo '  test-off      boot a kernel with CONFIG_CP_RANGE off'
 	@echo '  check         checkpatch, sparse, W=1, shellcheck, does the series apply'
 	@echo '  check-each    build after each patch (slow)'
@@ -148,6 +151,9 @@ test-debug: kernel-debug tests tools
 test-off: kernel-off tests
 	@scripts/guest.sh --kernel off /tests/enosys
 
+bench: kernel kernel-plain tests
+	@scripts/bench.sh
+
 check: kernel headers
 	@scripts/check.sh
 
@@ -158,7 +164,7 @@ shell: kernel tests
 	@scripts/shell.sh $(GUEST)
 
 kernels	:= $(addprefix $(BUILD)/,$(notdir $(wildcard kernel-patches/*)))
-others	:= $(addprefix $(BUILD)/,tests tools fuzz run initramfs initramfs.cpio init.log shell accelerator)
+others	:= $(addprefix $(BUILD)/,tests tools fuzz run bench initramfs initramfs.cpio init.log shell accelerator)
 
 clean:
 	rm -rf $(foreach k,$(kernels),$(addprefix $k/,normal debug off plain check each) $k/headers*) $(others)

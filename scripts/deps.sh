@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Installs the Debian packages that are missing: deps.sh [check|fuzz]
-# With "check" or "fuzz", also those that only `make check` or `make fuzz` needs.
+# Installs the Debian packages that are missing: deps.sh [check|fuzz|bench]
+# With an argument, also those that only that target of make needs.
 . "$(dirname "$0")/lib.sh"
 
 build='bc binutils bison bzip2 ccache cpio diffutils e2fsprogs elfutils findutils flex
@@ -10,10 +10,22 @@ build='bc binutils bison bzip2 ccache cpio diffutils e2fsprogs elfutils findutil
 	patch perl python3 python3-pyelftools qemu-system-x86 quilt rsync sqlite3 xz-utils zlib1g-dev'
 check='git shellcheck sparse'
 fuzz='clang llvm'
+bench='gnuplot-nox'
+bench_optional='criu'		# not every Debian has it
 
 wanted=$build
-[ "${1:-}" != check ] || wanted="$wanted $check"
-[ "${1:-}" != fuzz ] || wanted="$wanted $fuzz"
+case ${1:-} in
+check)	wanted="$wanted $check" ;;
+fuzz)	wanted="$wanted $fuzz" ;;
+bench)	wanted="$wanted $bench"
+	for package in $bench_optional; do
+		if apt-cache show "$package" >/dev/null 2>&1; then
+			wanted="$wanted $package"
+		else
+			say "  there is no package $package: it is left out of the comparison"
+		fi
+	done ;;
+esac
 [ "${LINUX_SRC:-}" ] || wanted="$wanted $(setting package)"
 
 step deps "Looking for the Debian packages that are needed"

@@ -201,6 +201,8 @@ static bool measure(const char *kind, const struct place *place,
 {
 	struct page_set set;
 	int rounds = repeats ? repeats : ROUNDS;
+	/* the first full save warms things up */
+	int least = strcmp(kind, "full") ? 1 : 2;
 
 	if (!set_choose(&set, &saver->arena, change->permille, change->clustered))
 		return false;
@@ -221,12 +223,17 @@ static bool measure(const char *kind, const struct place *place,
 		if (!i && kernel >= 0)
 			r.kernel = kernel_memory() - kernel;
 		row(kind, place, saver->scheme, change, i, &r);
-		if (!repeats && r.call + r.again > LONG)
+		if (!repeats && i + 1 >= least && r.call + r.again > LONG)
 			break;
 	}
 	saver->set = NULL;
 	set_free(&set);
 	return true;
+}
+
+static bool have_swap(void)
+{
+	return cp_meminfo("SwapTotal") > 0;
 }
 
 /* All changes of a chapter, in a process of its own. */
@@ -239,6 +246,10 @@ static void work(const char *kind, const struct chapter *chapter, struct saver *
 	bool ok;
 
 	cp_write_file(GROUP "/cgroup.procs", "0");
+	if (place->swapped && !have_swap()) {
+		left_out(kind, place, saver->scheme, "there is no swap");
+		return;
+	}
 	if (!arena_get(&saver->arena, place->mib * MIB, place->flags)) {
 		left_out(kind, place, saver->scheme, strerror(errno));
 		return;
@@ -262,6 +273,7 @@ static void run(const char *kind, const struct chapter *chapter,
 		const struct scheme *scheme)
 {
 	struct saver saver;
+	int status = 0;
 	pid_t pid;
 
 	printf("# [%u/%u] %s, %u MiB%s%s%s: %s\n", ++done, total, kind,
@@ -280,7 +292,10 @@ static void run(const char *kind, const struct chapter *chapter,
 	}
 	if (scheme->serve)
 		scheme->serve(&saver, pid);
-	waitpid(pid, NULL, 0);
+	waitpid(pid, &status, 0);
+	if (status)
+		left_out(kind, &chapter->place, scheme, WIFSIGNALED(status) ?
+			 strsignal(WTERMSIG(status)) : "it failed");
 	close(saver.ask);
 	close(saver.answer);
 }

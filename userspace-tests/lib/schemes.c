@@ -20,6 +20,8 @@ const struct scheme *scheme_of(const struct scheme *table, const char *name)
  * @saver: what is filled in
  * @scheme: the scheme
  * @arena: the memory, present and written
+ *
+ * Ours counts its images from 0: one saver of ours for each process.
  */
 void saver_init(struct saver *saver, const struct scheme *scheme,
 		const struct arena *arena)
