@@ -27,7 +27,6 @@ REASONS = {
              "own handler kept the list, for some 14,000 instructions a page written. "
              "Of the schemes that look, {scanner} is the best: {scanner_ratio:.3f} of it",
     "inc-idle": "the same: mprotect() looks at nothing. {scanner_ratio:.3f} of {scanner}",
-    "floor": "most of it is what tmpfs does for a page: see README",
 }
 NEEDS_NO_SCAN = ("mprotect",)
 
@@ -103,6 +102,10 @@ def is_scanner(name, cell):
     return cell.role == "peer" and name not in NEEDS_NO_SCAN
 
 
+def ratio_text(value):
+    return f"{value:.3f}" if value < 100 else f"{value:.0f}"
+
+
 def number(value):
     """Nanoseconds as millions of instructions, or as milliseconds: the same."""
     if value < 0:
@@ -169,6 +172,17 @@ def goals_bystanders(patched, plain):
                        f"{count:,.0f} / {plain[name][1]:,.0f}")
 
 
+def behind(cells):
+    """Every cell in which some peer's sum is less than ours."""
+    for place, changes in cells.items():
+        for change, of in changes.items():
+            ours = next((c for c in of.values() if c.role == "ours"), None)
+            for name, cell in of.items():
+                if ours and cell.role == "peer" and cell.total < ours.total:
+                    yield (f"  {title(place, *change):<66} {name:<16}"
+                           f"{number(ours.total):>9} /{number(cell.total):>9}")
+
+
 def title(place, percent, pattern):
     kind, mib, pages, vmas, swap = place
     text = f"{kind}, {mib:g} MiB, {'huge' if pages == '2M' else '4 KiB'} pages"
@@ -190,7 +204,7 @@ def block(place, change, of):
     yield (f"  {'':16}{'call':>10}{spread}{'again':>10}{'sum':>10}{'ours/it':>9}"
            f"{'faults':>9}{'MiB':>9}{'kernel KiB':>12}")
     for name, cell in of.items():
-        ratio = f"{ours.total / cell.total:.3f}" if ours and cell.total else "-"
+        ratio = ratio_text(ours.total / cell.total) if ours and cell.total else "-"
         wide = "" if COUNTED else f"{cell.spread('call_ns'):>8.0%}"
         kernel = f"{cell.kernel / 1024:.0f}" if cell.kernel != -1 else "-"
         yield (f"  {name:16}{number(cell.call):>10}{wide}{number(cell.again):>10}"
@@ -214,10 +228,12 @@ def table(cells, left_out, patched, plain):
     if not (patched and plain):
         yield "  no checkpoint: not measured (make kernel-plain, then make bench)"
     yield ""
+    yield "Where somebody else is ahead: the sums, ours / theirs"
+    yield from behind(cells)
+    yield ""
     yield ("call: saving. again: the program writes the same pages once more. ours/it: our "
            "sum\nof both, of theirs. faults: of writing again. MiB: written. kernel KiB: "
-           "kernel memory\nthat stays until the next save; what others do at that time "
-           "moves it by some 30.\n")
+           "kernel memory\nthat stays until the next save, page tables of children included.\n")
     for place, changes in cells.items():
         for change, of in changes.items():
             yield from block(place, change, of)
@@ -232,7 +248,7 @@ def plot(folder, name, script, data):
         f.write(data)
     with open(f"{folder}/{name}.gp", "w", encoding="utf-8") as f:
         f.write("# gnuplot " + name + ".gp, in this folder\n"
-                "set terminal svg size 900,560 font 'sans,13' background '#ffffff'\n"
+                "set terminal svg size 900,560 font 'sans,13' noenhanced background '#ffffff'\n"
                 f"set output '{name}.svg'\nset grid\n" + script)
     subprocess.run(["gnuplot", f"{name}.gp"], cwd=folder, check=True)
 
@@ -270,6 +286,13 @@ def plots(folder, cells):
             plot(folder, name, f"set xlabel '{label}'\nset title 'Save, and write the same "
                  "pages again'\n" +
                  curves(columns, unit).replace("DATA", f"'{name}.dat'"), lines(columns))
+    ours = dict(by_change.get("inc_cp_range", []))
+    ratios = {name: [(x, y / ours[x]) for x, y in points if x in ours]
+              for name, points in by_change.items()}
+    if ours:
+        plot(folder, "ratio", "set xlabel '% of 1 GiB written at random'\nset title "
+             "'Save, and write the same pages again: how many times ours'\n" +
+             curves(ratios, "theirs / ours").replace("DATA", "'ratio.dat'"), lines(ratios))
     full = cells.get(FULL, {}).get((100, "random"))
     if full:
         plot(folder, "full", "set style fill solid 0.6\nset boxwidth 0.7\nset yrange [0:*]\n"

@@ -20,7 +20,7 @@
 #include "cp_test.h"
 #include "schemes.h"
 
-#define GROUP		"/sys/fs/cgroup/bench"
+#define GROUPS		"/sys/fs/cgroup"
 #define ROUNDS		3	/* a timer tick may fall into one */
 #define LONG		60e6	/* ns: a tick more or less does not matter */
 #define SWAP_SIZE	"512M"
@@ -118,6 +118,15 @@ static void flush_output(void)
 	tcdrain(STDOUT_FILENO);
 }
 
+/* A cgroup of its own for each process: what others free late is not in it. */
+static const char *group(pid_t pid, const char *file)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), GROUPS "/bench-%d%s", pid, file);
+	return path;
+}
+
 /* Bytes of kernel memory charged to us, or -1. */
 static double kernel_memory(void)
 {
@@ -129,7 +138,7 @@ static double kernel_memory(void)
 		return -1;
 	/* the counters are brought up to date every two seconds */
 	sleep(3);
-	f = fopen(GROUP "/memory.stat", "re");
+	f = fopen(group(getpid(), "/memory.stat"), "re");
 	while (f && fgets(line, sizeof(line), f))
 		if (!strncmp(line, "kernel ", 7))
 			value = atof(line + 7);
@@ -245,7 +254,8 @@ static void work(const char *kind, const struct chapter *chapter, struct saver *
 	double kernel;
 	bool ok;
 
-	cp_write_file(GROUP "/cgroup.procs", "0");
+	mkdir(group(getpid(), ""), 0755);
+	cp_write_file(group(getpid(), "/cgroup.procs"), "0");
 	if (place->swapped && !have_swap()) {
 		left_out(kind, place, saver->scheme, "there is no swap");
 		return;
@@ -293,6 +303,7 @@ static void run(const char *kind, const struct chapter *chapter,
 	if (scheme->serve)
 		scheme->serve(&saver, pid);
 	waitpid(pid, &status, 0);
+	rmdir(group(pid, ""));
 	if (status)
 		left_out(kind, &chapter->place, scheme, WIFSIGNALED(status) ?
 			 strsignal(WTERMSIG(status)) : "it failed");
@@ -411,13 +422,11 @@ int main(int argc, char **argv)
 	options(argc, argv);
 	if (in_guest)
 		prepare_guest();
-	cp_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
-	mkdir(GROUP, 0755);
+	cp_write_file(GROUPS "/cgroup.subtree_control", "+memory");
 	printf("head,kind,scheme,role,mib,pages,vmas,swap,changed_percent,pattern,round,call_ns,stopped_ns,again_ns,faults,bytes,kernel_bytes\n");
 	for (int really = 0; really < 2; really++) {
 		run_all("full", full, full_schemes, really);
 		run_all("incremental", incremental, incremental_schemes, really);
 	}
-	rmdir(GROUP);
 	return 0;
 }
