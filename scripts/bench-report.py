@@ -23,10 +23,9 @@ FULL = ("full", 1024, "4k", 1, 0)
 
 # Why a goal is missed, as far as it is known; printed beside a miss only.
 REASONS = {
-    "inc-0": "mprotect() has nothing to look for when nothing was written: the program's "
-             "own handler kept the list, for some 14,000 instructions a page written. "
-             "Of the schemes that look, {scanner} is the best: {scanner_ratio:.3f} of it",
-    "inc-idle": "the same: mprotect() looks at nothing. {scanner_ratio:.3f} of {scanner}",
+    "inc-0": "mprotect() looks at nothing: its signal handler has kept a list, at a signal and\n"
+             "        a system call for each page. Of {scanner}, the best that looks: {scanner_ratio:.3f}",
+    "inc-idle": "the same. Of {scanner}, the best that looks: {scanner_ratio:.3f}",
 }
 NEEDS_NO_SCAN = ("mprotect",)
 
