@@ -77,7 +77,7 @@ static const struct chapter full[] = {
 	{ { 256, ARENA_HUGE, false }, all, "", "" },
 	{ { 256, ARENA_VMAS, false }, all, "", "" },
 	{ { 1024, 0, false }, all, "", "" },
-	{ { 2048, 0, false }, all, " write-16k write-32k write-128k criu ",
+	{ { 2048, 0, false }, all, " write-16k write-32k write-128k criu criu-dump ",
 	  "the best size is known from 1 GiB" },
 	{ }
 };
@@ -90,7 +90,7 @@ static const struct chapter incremental[] = {
 	{ { 256, 0, true }, few, " fork ",
 	  "pagemap does not say whether a page in swap is shared" },
 	{ { 1024, 0, false }, every, "", "" },
-	{ { 4096, 0, false }, few, " original criu mprotect soft-dirty fork ",
+	{ { 4096, 0, false }, few, " original criu criu-dump mprotect soft-dirty fork ",
 	  "original and criu write all of it first, for which there is no room; the others are far behind at 1 GiB" },
 	{ }
 };

@@ -277,6 +277,10 @@ static bool save_nothing(struct saver *saver)
 	{ "memcpy-tmpfs", "memcpy() of the pages into a mapping of tmpfs", FLOOR, \
 	  .save = copy_to_mapping }
 
+#define CRIU(_name, _what, _how) \
+	{ _name, _what, PEER, _how, .begin = criu_begin, .save = criu_save, \
+	  .discard = criu_discard, .end = criu_end, .serve = criu_serve }
+
 const struct scheme full_schemes[] = {
 	{ "cp_range", "cp_range()", OURS, .save = save_by_cp_range },
 	{ "write", "write(2), all at once", PEER, SIZE_MAX, .save = save_written },
@@ -289,8 +293,8 @@ const struct scheme full_schemes[] = {
 	{ "write-128k", "write(2), 128 KiB at a time", PEER, 128 << 10,
 	  .save = save_written },
 	{ "fork", "fork(), the child writes", PEER, PIECE, .save = save_in_child },
-	{ "criu", "CRIU, pre-dump", PEER, .save = criu_save,
-	  .discard = criu_discard, .end = criu_end, .serve = criu_serve },
+	CRIU("criu", "CRIU, pre-dump", 0),
+	CRIU("criu-dump", "CRIU, dump", CRIU_DUMP),
 	FLOORS,
 	{ NULL }
 };
@@ -308,9 +312,9 @@ const struct scheme incremental_schemes[] = {
 	  .begin = mprotect_begin, .save = mprotect_save, .end = mprotect_end },
 	{ "fork", "fork(), the child writes what is no longer shared", PEER,
 	  .begin = fork_begin, .save = fork_save, .end = fork_end },
-	{ "criu", "CRIU, pre-dump --track-mem", PEER, .arg = true,
-	  .begin = criu_begin, .save = criu_save, .discard = criu_discard,
-	  .end = criu_end, .serve = criu_serve },
+	CRIU("criu", "CRIU, pre-dump --track-mem", CRIU_TRACK),
+	CRIU("criu-dump", "CRIU, dump --track-mem --leave-running",
+	     CRIU_TRACK | CRIU_DUMP),
 	{ "original", "the dirty bit is never cleared: all that was ever written",
 	  HISTORY, .save = save_by_cp_range },
 	{ "write-known", "write(2) of the pages, if one knew them", FLOOR,

@@ -28,12 +28,19 @@ static const char *folder(unsigned long n, bool relative)
 /* Ask the server, wait for the answer. */
 static bool ask(struct saver *saver, uint64_t request)
 {
-	uint64_t answer;
+	uint64_t answer = 0;
+	ssize_t n;
 
-	if (write(saver->ask, &request, 8) != 8 ||
-	    read(saver->answer, &answer, 8) != 8)
+	if (write(saver->ask, &request, 8) != 8)
 		return false;
-	errno = ENOTSUP;
+	/* CRIU stops us in read(), which then ends early */
+	do
+		n = read(saver->answer, &answer, 8);
+	while (n < 0 && errno == EINTR);
+	if (n != 8)
+		return false;
+	if (answer != 1)
+		errno = ENOTSUP;
 	return answer == 1;
 }
 
@@ -93,9 +100,24 @@ static void remove_folder(const char *dir)
 	rmdir(dir);
 }
 
-static bool dump(pid_t pid, unsigned long n, bool incremental)
+/* What CRIU has to say when it fails, as remarks among the results. */
+static void show_log(unsigned long n)
 {
-	const char *argv[16];
+	char line[256];
+	FILE *f;
+
+	snprintf(line, sizeof(line), "%s/log", folder(n, false));
+	f = fopen(line, "re");
+	while (f && fgets(line, sizeof(line), f))
+		printf("# criu: %s", line);
+	fflush(stdout);
+	if (f)
+		fclose(f);
+}
+
+static bool dump(pid_t pid, unsigned long n, size_t how)
+{
+	const char *argv[20];
 	char tree[16];
 	int i = 0, status;
 	pid_t criu;
@@ -104,7 +126,7 @@ static bool dump(pid_t pid, unsigned long n, bool incremental)
 	remove_folder(folder(n, false));
 	mkdir(folder(n, false), 0700);
 	argv[i++] = CRIU;
-	argv[i++] = "pre-dump";
+	argv[i++] = how & CRIU_DUMP ? "dump" : "pre-dump";
 	argv[i++] = "--tree";
 	argv[i++] = tree;
 	argv[i++] = "--images-dir";
@@ -112,9 +134,13 @@ static bool dump(pid_t pid, unsigned long n, bool incremental)
 	argv[i++] = "--log-file";
 	argv[i++] = "log";
 	argv[i++] = "-v1";
-	if (incremental)
+	if (how & CRIU_DUMP) {
+		argv[i++] = "--leave-running";
+		argv[i++] = "--shell-job";
+	}
+	if (how & CRIU_TRACK)
 		argv[i++] = "--track-mem";
-	if (incremental && n) {
+	if ((how & CRIU_TRACK) && n) {
 		argv[i++] = "--prev-images-dir";
 		argv[i++] = folder(n - 1, true);
 	}
@@ -124,7 +150,11 @@ static bool dump(pid_t pid, unsigned long n, bool incremental)
 		execv(argv[0], (char *const *)argv);
 		_exit(127);
 	}
-	return criu > 0 && waitpid(criu, &status, 0) == criu && !status;
+	if (criu > 0 && waitpid(criu, &status, 0) == criu && !status)
+		return true;
+	printf("# criu: status 0x%x\n", status);
+	show_log(n);
+	return false;
 }
 
 /* Wait for a request. Return: false when there will be none, @worker is gone. */
@@ -144,19 +174,19 @@ static bool next_request(struct saver *saver, pid_t worker, uint64_t *request)
 /* Do what @worker asks for until it has had enough. */
 void criu_serve(struct saver *saver, pid_t worker)
 {
-	bool incremental = saver->scheme->arg;
+	size_t how = saver->scheme->arg;
 	unsigned long n = 0;
 	uint64_t request, answer;
 
 	while (next_request(saver, worker, &request)) {
 		answer = 1;
 		if (request == DUMP) {
-			answer = 2 - dump(worker, n, incremental);
+			answer = 2 - dump(worker, n, how);
 		} else {
 			/* the last one is the parent of the next */
 			if (n)
 				remove_folder(folder(n - 1, false));
-			if (!incremental || request == DUMP_NO_MORE)
+			if (!(how & CRIU_TRACK) || request == DUMP_NO_MORE)
 				remove_folder(folder(n, false));
 			n++;
 		}

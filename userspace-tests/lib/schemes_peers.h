@@ -18,7 +18,10 @@ bool fork_begin(struct saver *saver);
 bool fork_save(struct saver *saver);
 void fork_end(struct saver *saver);
 
-/* schemes_criu.c */
+/* schemes_criu.c; .arg says how */
+#define CRIU_TRACK	(1 << 0)	/* what changed since the last one */
+#define CRIU_DUMP	(1 << 1)	/* all of the process, not only its memory */
+
 bool criu_begin(struct saver *saver);
 bool criu_save(struct saver *saver);
 void criu_discard(struct saver *saver);
