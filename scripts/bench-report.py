@@ -236,7 +236,7 @@ def table(cells, left_out, patched, plain):
     for place, changes in cells.items():
         for change, of in changes.items():
             yield from block(place, change, of)
-    yield "Left out"
+    yield "Left out, and why"
     for kind, scheme, _, mib, pages, vmas, swap, why in left_out:
         yield f"  {kind}, {mib} MiB, {pages} pages{', swap' if swap == '1' else ''}: {scheme}: {why}"
 
