@@ -21,6 +21,7 @@
 #include "schemes.h"
 
 #define GROUPS		"/sys/fs/cgroup"
+#define OUTPUT		"/tmp/bench-output"	/* of the process that saves */
 #define ROUNDS		3	/* a timer tick may fall into one */
 #define LONG		60e6	/* ns: a tick more or less does not matter */
 #define SWAP_SIZE	"512M"
@@ -279,6 +280,30 @@ static void work(const char *kind, const struct chapter *chapter, struct saver *
 	saver_end(saver);
 }
 
+/* CRIU cannot dump a process that has a serial line open. */
+static void redirect_output(void)
+{
+	int fd = open(OUTPUT, O_CREAT | O_TRUNC | O_WRONLY | O_APPEND, 0600);
+
+	dup2(fd, STDOUT_FILENO);
+	dup2(fd, STDERR_FILENO);
+	close(fd);
+}
+
+static void show_output(void)
+{
+	char buf[4096];
+	int fd = open(OUTPUT, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	while (fd >= 0 && (n = read(fd, buf, sizeof(buf))) > 0)
+		fwrite(buf, 1, n, stdout);
+	if (fd >= 0)
+		close(fd);
+	unlink(OUTPUT);
+	flush_output();
+}
+
 static void run(const char *kind, const struct chapter *chapter,
 		const struct scheme *scheme)
 {
@@ -297,12 +322,14 @@ static void run(const char *kind, const struct chapter *chapter,
 	saver.answer = eventfd(0, 0);
 	pid = fork();
 	if (!pid) {
+		redirect_output();
 		work(kind, chapter, &saver);
 		_exit(0);
 	}
 	if (scheme->serve)
 		scheme->serve(&saver, pid);
 	waitpid(pid, &status, 0);
+	show_output();
 	rmdir(group(pid, ""));
 	if (status)
 		left_out(kind, &chapter->place, scheme, WIFSIGNALED(status) ?

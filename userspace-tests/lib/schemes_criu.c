@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * CRIU dumps a process from outside, so the process that saves itself asks its
- * parent for it. They talk by eventfds, which CRIU knows how to dump; images are
- * in /tmp/criu-<n>, each kept until it is no longer the parent of the next.
+ * parent for it. They talk by eventfds, which CRIU knows how to dump. Images are in
+ * /tmp/criu-<n>; an incremental one needs all that went before it.
  */
 #include <dirent.h>
 #include <poll.h>
@@ -137,6 +137,7 @@ static bool dump(pid_t pid, unsigned long n, size_t how)
 	if (how & CRIU_DUMP) {
 		argv[i++] = "--leave-running";
 		argv[i++] = "--shell-job";
+		argv[i++] = "--manage-cgroups=ignore";
 	}
 	if (how & CRIU_TRACK)
 		argv[i++] = "--track-mem";
@@ -180,18 +181,16 @@ void criu_serve(struct saver *saver, pid_t worker)
 
 	while (next_request(saver, worker, &request)) {
 		answer = 1;
-		if (request == DUMP) {
+		if (request == DUMP)
 			answer = 2 - dump(worker, n, how);
-		} else {
-			/* the last one is the parent of the next */
-			if (n)
-				remove_folder(folder(n - 1, false));
-			if (!(how & CRIU_TRACK) || request == DUMP_NO_MORE)
-				remove_folder(folder(n, false));
+		else if (request == DISCARD && !(how & CRIU_TRACK))
+			remove_folder(folder(n, false));
+		if (request == DISCARD)
 			n++;
-		}
 		write(saver->answer, &answer, 8);
 		if (request == DUMP_NO_MORE)
 			break;
 	}
+	for (unsigned long i = 0; i <= n; i++)
+		remove_folder(folder(i, false));
 }
