@@ -405,6 +405,18 @@ static void prepare_guest(void)
 	cp_write_file("/proc/sys/vm/max_map_count", "4000000");
 }
 
+static int positive(const char *text)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	if (value < 1 || value > 1000000 || *end) {
+		fprintf(stderr, "bench: %s is no number from 1 on\n", text);
+		exit(2);
+	}
+	return value;
+}
+
 static void options(int argc, char **argv)
 {
 	static const struct option known[] = {
@@ -420,7 +432,7 @@ static void options(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		switch (c) {
 		case 'w':
-			repeats = atoi(optarg);
+			repeats = positive(optarg);
 			break;
 		case 'g':
 			in_guest = true;
@@ -432,13 +444,13 @@ static void options(int argc, char **argv)
 			only_scheme = optarg;
 			break;
 		case 'm':
-			only_mib = atoi(optarg);
+			only_mib = positive(optarg);
 			break;
 		default:
 			exit(2);
 		}
 	}
-	if (optind < argc || repeats < 0) {
+	if (optind < argc) {
 		fprintf(stderr, "bench: no such argument; see the head of bench.c\n");
 		exit(2);
 	}
@@ -452,6 +464,10 @@ int main(int argc, char **argv)
 	cp_write_file(GROUPS "/cgroup.subtree_control", "+memory");
 	printf("head,kind,scheme,role,mib,pages,vmas,swap,changed_percent,pattern,round,call_ns,stopped_ns,again_ns,faults,bytes,kernel_bytes\n");
 	for (int really = 0; really < 2; really++) {
+		if (really && !total) {
+			fprintf(stderr, "bench: nothing is called that\n");
+			return 2;
+		}
 		run_all("full", full, full_schemes, really);
 		run_all("incremental", incremental, incremental_schemes, really);
 	}

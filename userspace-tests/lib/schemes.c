@@ -94,12 +94,12 @@ void saver_end(struct saver *saver)
 		*fds[i] = -1;
 	}
 	free(saver->warm);
-	free(saver->runs);
 	free(saver->entries);
 	free(saver->dirty);
 }
 
-static int new_file(struct saver *saver)
+/* The empty file that a save goes to. Return: a descriptor, or -1 with errno. */
+int saver_file(struct saver *saver)
 {
 	return open(saver->path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
 }
@@ -118,6 +118,7 @@ static bool write_all(int fd, const char *from, size_t len, size_t piece)
 	return true;
 }
 
+/* Write @nr runs, @piece bytes at a time at most. Return: false with errno. */
 bool save_runs(int fd, const struct run *runs, size_t nr, size_t piece)
 {
 	for (size_t i = 0; i < nr; i++)
@@ -127,15 +128,11 @@ bool save_runs(int fd, const struct run *runs, size_t nr, size_t piece)
 	return true;
 }
 
-bool save_all(int fd, const struct arena *arena, size_t piece)
-{
-	return write_all(fd, arena->mem, arena->len, piece);
-}
-
 static bool save_written(struct saver *saver)
 {
-	int fd = new_file(saver);
-	bool ok = fd >= 0 && save_all(fd, &saver->arena, saver->scheme->arg);
+	int fd = saver_file(saver);
+	bool ok = fd >= 0 && write_all(fd, saver->arena.mem, saver->arena.len,
+				  saver->scheme->arg);
 
 	return !close(fd) && ok;
 }
@@ -232,7 +229,7 @@ static bool copy_to_warm(struct saver *saver)
 static bool copy_to_mapping(struct saver *saver)
 {
 	size_t len = saver->set->nr * PAGE, at = 0, nr;
-	int fd = new_file(saver);
+	int fd = saver_file(saver);
 	uint32_t first;
 	char *map;
 
@@ -252,7 +249,7 @@ static bool copy_to_mapping(struct saver *saver)
 
 static bool write_known(struct saver *saver)
 {
-	int fd = new_file(saver);
+	int fd = saver_file(saver);
 	bool ok = fd >= 0;
 	uint32_t first;
 

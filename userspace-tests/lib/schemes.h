@@ -79,7 +79,6 @@ struct saver {
 
 	unsigned long		n;
 	int			uffd, pagemap, clear_refs;
-	struct run		*runs;
 	uint64_t		*entries, *dirty;
 	char			*warm;
 	pid_t			child;
@@ -99,7 +98,7 @@ double saver_save(struct saver *saver);
 void saver_end(struct saver *saver);
 
 /* For the schemes themselves. */
+int saver_file(struct saver *saver);
 bool save_runs(int fd, const struct run *runs, size_t nr, size_t piece);
-bool save_all(int fd, const struct arena *arena, size_t piece);
 
 #endif /* SCHEMES_H */

@@ -35,11 +35,6 @@ struct scan_arg {
 
 #define ENTRIES		8192	/* that are read at a time */
 
-static int new_file(struct saver *saver)
-{
-	return open(saver->path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
-}
-
 static uint64_t *new_bits(const struct saver *saver)
 {
 	return calloc(saver->arena.len / PAGE / 64 + 1, sizeof(uint64_t));
@@ -62,7 +57,7 @@ static bool save_scanned(struct saver *saver, uint64_t flags, uint64_t category)
 		.vec = (uintptr_t)regions, .vec_len = REGIONS,
 		.category_mask = category, .return_mask = category,
 	};
-	int fd = new_file(saver);
+	int fd = saver_file(saver);
 	bool ok = fd >= 0;
 
 	while (ok && arg.start < arg.end) {
@@ -190,7 +185,7 @@ static bool write_runs(struct saver *saver, int fd, const struct run *runs,
 
 bool soft_dirty_save(struct saver *saver)
 {
-	int fd = new_file(saver);
+	int fd = saver_file(saver);
 	bool ok = fd >= 0 && scan_pagemap(saver, PM_SOFT_DIRTY, write_runs, fd) &&
 		  clear_soft_dirty(saver);
 
@@ -260,7 +255,7 @@ static bool save_marked(struct saver *saver, int fd)
 
 bool mprotect_save(struct saver *saver)
 {
-	int fd = new_file(saver);
+	int fd = saver_file(saver);
 	bool ok = fd >= 0 && save_marked(saver, fd) && protect_all(saver);
 
 	return !close(fd) && ok;
@@ -296,7 +291,7 @@ static void __attribute__((noreturn)) hold_pages(struct saver *saver)
 	int fd;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	fd = new_file(saver);
+	fd = saver_file(saver);
 	answer = fd >= 0 && save_marked(saver, fd) && !close(fd) ? 1 : 2;
 	write(saver->answer, &answer, 8);
 	for (;;)
