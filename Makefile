@@ -10,7 +10,7 @@ JOBS	?= $(shell nproc)
 V	?= 0
 
 override BUILD := $(abspath $(BUILD))
-export KERNEL BUILD JOBS V LINUX_SRC FORCE PATCH WALL REPEATS
+export KERNEL BUILD JOBS V LINUX_SRC FORCE PATCH WALL REPEATS ONLY
 
 # What each goal is made of, for messages like "[2/6]"
 STEPS.deps	:= deps
