@@ -76,18 +76,45 @@ TEST(full_costs_no_more_than_write)
 
 static const unsigned int permille[] = { 0, 1, 10, 100, 1000 };
 
-/* Save after each change, then write the same pages again: the sums of both. */
+static double least(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * What is small is measured three times: a timer tick may fall into it, or the
+ * freeing of what was removed before.
+ */
+#define ROUNDS		3
+
+/* Change pages, save, write the same pages again. False: it cannot be saved. */
+static bool cost_of(unsigned int permille, double *call, double *again)
+{
+	int rounds = permille < 100 ? ROUNDS : 1;
+
+	*call = *again = 1e99;
+	while (rounds--) {
+		double t;
+
+		touch(permille);
+		arena_read(&arena);
+		t = saver_save(&saver);
+		*again = least(*again, touch(permille));
+		*call = least(*call, t);
+		if (t < 0 || saver_save(&saver) < 0)
+			return false;
+	}
+	return true;
+}
+
+/* Of each change the sum of saving and of writing the same pages again. */
 static const char *cost_of_changes(struct __test_metadata *_metadata,
 				   double sum[5])
 {
 	for (int i = 0; i < 5; i++) {
 		double call, again;
 
-		touch(permille[i]);
-		arena_read(&arena);
-		call = saver_save(&saver);
-		again = touch(permille[i]);
-		if (call < 0 || saver_save(&saver) < 0)
+		if (!cost_of(permille[i], &call, &again))
 			return strerror(errno);
 		sum[i] = call + again;
 		SHOW("1 GiB, %5.1f %% changed, %s: %8.2f M, again %7.2f M",
@@ -98,7 +125,7 @@ static const char *cost_of_changes(struct __test_metadata *_metadata,
 
 TEST(incremental_costs_less_than_wp_async)
 {
-	static const double most[] = { 0.34, 1, 0.68, 1, 1 };
+	static const double most[] = { 0.3, 0.4, 0.62, 0.7, 0.74 };
 	double ours[5], theirs[5];
 
 	ASSERT_TRUE(get(GIB));
@@ -120,6 +147,18 @@ TEST(incremental_costs_less_than_wp_async)
 	}
 }
 
+static double save_after_reading(size_t len)
+{
+	double best = 1e99;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		for (size_t i = 0; i < len; i += PAGE)
+			((volatile char *)arena.mem)[i];
+		best = least(best, saver_save(&saver));
+	}
+	return best;
+}
+
 TEST(untouched_memory_costs_next_to_nothing)
 {
 	double one, four, idle;
@@ -127,14 +166,13 @@ TEST(untouched_memory_costs_next_to_nothing)
 	ASSERT_TRUE(get(GIB));
 	ASSERT_TRUE(use(incremental_schemes, "inc_cp_range"));
 	ASSERT_LE(0, saver_save(&saver));
-	arena_read(&arena);
-	one = saver_save(&saver);
+	one = save_after_reading(GIB);
 	ASSERT_LE(0, one);
-	idle = saver_save(&saver);
+	idle = save_after_reading(0);
 	ASSERT_LE(0, idle);
 	SHOW("1 GiB read and not written: %7.3f M, not used: %7.3f M",
 	     one / 1e6, idle / 1e6);
-	EXPECT_LE(idle, 0.18e6);
+	EXPECT_LE(idle, 0.1e6);
 	arena_put(&arena);
 
 	/* The guest has room for 2.25 GiB: scale the rule to that. */
@@ -142,9 +180,7 @@ TEST(untouched_memory_costs_next_to_nothing)
 	saver.arena = arena;
 	ASSERT_TRUE(saver_begin(&saver));
 	ASSERT_LE(0, saver_save(&saver));
-	for (size_t i = 0; i < GIB; i += PAGE)
-		((volatile char *)arena.mem)[i];
-	four = saver_save(&saver);
+	four = save_after_reading(GIB);
 	ASSERT_LE(0, four);
 	SHOW("2.25 GiB, of which 1 GiB read: %7.3f M, %.3f of 1 GiB", four / 1e6,
 	     four / one);
