@@ -261,16 +261,25 @@ static void free_names(struct dirent **names, int count)
 	free(names);
 }
 
-static void remove_all(const char *folder)
+/* Somebody else could have put a folder or a link there before us. */
+static bool old_is_safe(void)
+{
+	struct stat st;
+
+	return !lstat(OLD, &st) && S_ISDIR(st.st_mode) &&
+	       st.st_uid == geteuid() && !(st.st_mode & 022);
+}
+
+static void forget_old(void)
 {
 	struct dirent **names;
-	int count = scandir(folder, &names, image_name, NULL);
+	int count = old_is_safe() ? scandir(OLD, &names, image_name, NULL) : -1;
 	char path[512];
 
 	if (count < 0)
 		return;
 	for (int i = 0; i < count; i++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, names[i]->d_name);
+		snprintf(path, sizeof(path), OLD "/%s", names[i]->d_name);
 		unlink(path);
 	}
 	free_names(names, count);
@@ -292,19 +301,40 @@ static bool belongs_to_us(const char *path)
 	return !lstat(path, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid();
 }
 
+/* What a crash has cut still begins like an image. */
+static bool looks_like_image(const char *path)
+{
+	char magic[4] = "";
+	FILE *f = fopen(path, "r");
+	bool same = f && fread(magic, sizeof(magic), 1, f) == 1 &&
+		    !memcmp(magic, "\177ELF", sizeof(magic));
+
+	if (f)
+		fclose(f);
+	return same;
+}
+
 /*
  * Something has the name of the next image: left by a process that had our id. The
  * chain that we came from has been put aside, so an old image is of no use, nor is
- * one that was never finished. Anything else is not ours to remove.
+ * one that was never finished or was cut. Anything else is not ours to remove.
  */
-static bool make_way(const char *path)
+static bool useless(const char *path)
 {
 	struct cpimg_error err;
 	struct cpimg *img = cpimg_open(path, 0, &err);
-	bool useless = img ? is_ours(img) : err.code == CPIMG_ERR_INCOMPLETE;
+	bool ours = img && is_ours(img);
 
 	cpimg_close(img);
-	if (!useless || !belongs_to_us(path) || unlink(path)) {
+	if (img)
+		return ours;
+	return err.code == CPIMG_ERR_INCOMPLETE ||
+	       (err.code != CPIMG_ERR_SYS && looks_like_image(path));
+}
+
+static bool make_way(const char *path)
+{
+	if (!belongs_to_us(path) || !useless(path) || unlink(path)) {
 		say("step %d: %s is in the way, and not ours to remove", state->step,
 		    path);
 		return false;
@@ -318,7 +348,7 @@ static void forget_older(void)
 {
 	char name[CP_RANGE_NAME_SIZE];
 
-	remove_all(OLD);
+	forget_old();
 	while (chain_start < made)
 		unlink(cp_image_name(name, getpid(), chain_start++));
 }
@@ -456,8 +486,11 @@ static void put_aside(const struct cpimg_chain *chain)
 
 	if (!strncmp(cpimg_path(cpimg_chain_image(chain, 0)), OLD "/", sizeof(OLD)))
 		return;
-	mkdir(OLD, 0700);
-	remove_all(OLD);
+	if ((mkdir(OLD, 0700) && errno != EEXIST) || !old_is_safe()) {
+		say(OLD ": not a folder of ours, so nothing is put aside");
+		return;
+	}
+	forget_old();
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < length; i++) {
 			const char *from = cpimg_path(cpimg_chain_image(chain, i));
@@ -500,7 +533,8 @@ static void go_on_or_begin(void)
 	struct candidate *all = NULL;
 	int count = look_in(FOLDER, &all, 0), i;
 
-	count = look_in(OLD, &all, count);
+	if (old_is_safe())
+		count = look_in(OLD, &all, count);
 	qsort(all, count, sizeof(*all), newest_first);
 	for (i = 0; i < count && !restore(all[i].path); i++)
 		;
