@@ -23,11 +23,12 @@ STEPS.headers	:= $(STEPS.tree) headers
 STEPS.tests	:= $(STEPS.headers) tests initramfs
 STEPS.tools	:= deps tools
 STEPS.fuzz	:= deps fuzz
-STEPS.run	:= $(STEPS.kernel) headers tests initramfs run
+STEPS.run	:= $(STEPS.kernel) headers tests initramfs tools run
 STEPS.shell	:= $(STEPS.kernel) headers tests initramfs
 STEPS.test	:= $(STEPS.kernel) headers tests initramfs tools test
 STEPS.test-debug := $(STEPS.kernel-debug) headers tests initramfs tools test
 STEPS.bench	:= $(STEPS.kernel) kernel-plain headers tests initramfs bench bystanders report
+STEPS.soak	:= $(STEPS.kernel) headers tests initramfs soak
 STEPS.check	:= $(STEPS.kernel) headers
 STEPS.check-each := $(STEPS.kernel)
 STEPS.test-off	:= $(STEPS.kernel-off) headers tests initramfs
@@ -51,7 +52,7 @@ SHELL	:= /bin/bash
 .NOTPARALLEL:
 .PHONY: help deps tree refresh kernel kernel-debug kernel-off headers \
 	headers-of-tests tests tools install fuzz initramfs run test test-debug test-off check \
-	check-each shell kernel-plain bench \
+	check-each shell kernel-plain bench soak \
 	clean distclean
 
 help:
@@ -76,6 +77,7 @@ help:
 	@echo '  bench         measure us against the others: tables and plots (WALL=1: by'
 	@echo '                the clock, in a KVM guest; WALL=here: on this very kernel)'
 	@echo '  test-off      boot a kernel with CONFIG_CP_RANGE off'
+	@echo '  soak          the oracle with random seeds (MINUTES=10; CP_VARIANT=debug)'
 	@echo '  check         checkpatch, sparse, W=1, shellcheck, does the series apply'
 	@echo '  check-each    build after each patch (slow)'
 	@echo '  fuzz          fuzz the reader of images (MINUTES=10)'
@@ -135,7 +137,7 @@ fuzz:
 	@scripts/deps.sh fuzz
 	@scripts/fuzz.sh
 
-run: kernel tests
+run: kernel tests tools
 	@scripts/run.sh
 
 prove	= prove --timer --jobs $(JOBS) $(verbose) --exec scripts/tap.sh $(TESTS)
@@ -147,6 +149,9 @@ test: kernel tests tools
 test-debug: kernel-debug tests tools
 	$(say) test "Tests on the debug kernel, each in a fresh guest"
 	@CP_VARIANT=debug $(prove)
+
+soak: kernel$(if $(filter debug,$(CP_VARIANT)),-debug) tests
+	@scripts/soak.sh
 
 test-off: kernel-off tests
 	@scripts/guest.sh --kernel off /tests/enosys

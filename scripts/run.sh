@@ -65,11 +65,16 @@ if [ -z "$newest" ] || [ ! -s "$plate/plate.ppm" ]; then
 	die "the solver left no images or no picture in $plate"
 fi
 
-# What else is made of the chain that ends in $newest goes here.
+printf '\n$ cpimg map -o map.svg %s    (on the host)\n' "$(basename "$newest")"
+"$BUILD/tools/cpimg" map -o "$plate/map.svg" "$newest"
+printf '\n$ cpimg verify %s\n' "$(basename "$newest")"
+"$BUILD/tools/cpimg" verify "$newest"
 
 cat <<EOF
 
 The solver has 64 MiB of state and was killed at moments that differ each time. Its
-last chain of images, up to $(here "$newest"), and the plate in the end, a picture:
+last chain of images, up to $(here "$newest"); a map of its memory,
+checkpoint by checkpoint; and the plate in the end, a picture:
+$(here "$plate/map.svg")
 $(here "$plate/plate.ppm")
 EOF

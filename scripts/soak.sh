@@ -3,13 +3,15 @@
 #
 # Runs the oracle with random seeds, as long as one likes:
 #
-#	MINUTES=30 scripts/soak.sh
+#	make soak MINUTES=30
 #
 # One guest after the other, with 1, 2 and 4 processors, with and without threads
 # that write and KSM. Seeds that fail are named, and how to run them again; their
 # output stays in build/run/soak. CP_VARIANT=debug takes the debug kernel; OPS=N
 # sets the operations a seed, FIRST=N the first seed.
 . "$(dirname "$0")/lib.sh"
+
+step soak "The oracle with random seeds"
 
 minutes=${MINUTES:-10}
 variant=${CP_VARIANT:-normal}
