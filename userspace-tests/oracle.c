@@ -80,12 +80,25 @@ static void crash(int sig, siginfo_t *info, void *context)
 	fail("signal %d at %p", sig, info->si_addr);
 }
 
+/* Far beyond what any operation takes, or a hang would show nothing. */
+static unsigned int patience(void)
+{
+	return cp_debug_kernel() ? 1200 : 300;
+}
+
+static void no_end(int sig)
+{
+	(void)sig;
+	fail("the operation does not end");
+}
+
 static void catch_crashes(void)
 {
 	struct sigaction sa = { .sa_sigaction = crash, .sa_flags = SA_SIGINFO };
 
 	sigaction(SIGSEGV, &sa, NULL);
 	sigaction(SIGBUS, &sa, NULL);
+	signal(SIGALRM, no_end);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -128,6 +141,7 @@ static void summary(void)
 /* One run, in this process. Ends in fail(), or returns. */
 static void run(void)
 {
+	unsigned int limit = patience();
 	struct rng r;
 
 	catch_crashes();
@@ -146,12 +160,14 @@ static void run(void)
 		/* Of its own for each, so that others can be left out. */
 		r.state = opt.seed * 0x9e3779b97f4a7c15ULL + op_now * 0xd1342543de82ef95ULL;
 		rnd(&r);
+		alarm(limit);
 		stats.done += do_op(&r);
 		progress();
 	}
 	checkpoint_all();
 	model_audit();
 	writers_stop();
+	alarm(0);
 	if (opt.plain && stats.again > stats.same / 100)
 		fail("%lu pages were saved again though nothing had touched them, of %lu",
 		     stats.again, stats.same);

@@ -705,6 +705,7 @@ bool op_uffd_move(struct rng *r)
 {
 	struct uffdio_move move = { .mode = UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES };
 	struct range to, from;
+	bool freed = false;
 	long moved;
 
 	if (uffd < 0 || !pick_two(r, &to, &from))
@@ -723,9 +724,12 @@ bool op_uffd_move(struct rng *r)
 	move.len = from.nr * PAGE;
 	ioctl(uffd, UFFDIO_MOVE, &move);
 	moved = move.move;
-	for (long i = 0; i < moved / (long)PAGE; i++)
+	for (long i = 0; i < moved / (long)PAGE; i++) {
 		move_model(to.page + i, from.page + i);
-	if (chance(r, 4))
+		freed |= pages[to.page + i].flags & P_FREED;
+	}
+	/* To check pages after MADV_FREE is to read them; those not there wait. */
+	if (!freed && chance(r, 4))
 		checkpoint_all();
 	uffd_unregister(uffd, to);
 	return true;
