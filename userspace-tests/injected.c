@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 256 --smp 1 --swap 64 --append hugepages=4 */
+/* guest: --mem 256 --smp 1 --swap 64 --append hugepages=4 --timeout 1800 */
 /*
  * Every allocation that a checkpoint makes fails once: the first in one run, the
  * second in the next, till there is none left (/proc/thread-self/fail-nth). Of huge
