@@ -41,6 +41,10 @@ kernel=normal mem=512 smp=1 swap='' disk='' share='' append='' icount='' timeout
 allow='' kmemleak='' tty='' log='' keep='' add=()
 while [ $# -gt 0 ]; do
 	case $1 in
+	--icount | --kmemleak | --tty | --help | --) ;;
+	-*)		[ $# -gt 1 ] || { echo "guest.sh: $1 wants a value" >&2; usage; } ;;
+	esac
+	case $1 in
 	--kernel)	kernel=$2; shift ;;
 	--mem)		mem=$2; shift ;;
 	--smp)		smp=$2; shift ;;

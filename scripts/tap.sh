@@ -13,7 +13,7 @@ file=$1
 name=$(basename "${file%.*}")
 export CP_VARIANT=${CP_VARIANT:-normal}
 export BUILD KERNEL GUEST=$top/scripts/guest.sh TESTS_DIR=$BUILD/tests
-export RUN_DIR=$BUILD/run/$name
+export RUN_DIR=$BUILD/run/$name.$CP_VARIANT
 
 if [ "${file##*.}" = t ]; then
 	mkdir -p "$RUN_DIR"
