@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the tests share: taking a checkpoint, and holding an image against it. */
 #include <stdarg.h>
+#include <sys/ptrace.h>
 
 #include "cp_test.h"
 
@@ -258,12 +259,27 @@ static const char *check_run(const struct cpimg *img, int mem,
 	return NULL;
 }
 
+/*
+ * Old kernels let nobody but its tracer read the memory of a process. Return:
+ * whether it was attached.
+ */
+static bool attach_to_read(int pid, int mem, uint64_t addr)
+{
+	char byte;
+
+	if (pread(mem, &byte, 1, addr) >= 0 || errno != ESRCH)
+		return false;
+	return !ptrace(PTRACE_ATTACH, pid, NULL, NULL) &&
+	       waitpid(pid, NULL, __WALL) == pid;
+}
+
 /* Every byte of DATA, and every zero of HOLE, is what process @pid has now. */
 const char *cp_check_process(const struct cpimg *img, int pid)
 {
 	const struct cpimg_run *run;
 	const char *why = NULL;
 	char path[64];
+	bool attached;
 	size_t left;
 	int mem;
 
@@ -271,11 +287,15 @@ const char *cp_check_process(const struct cpimg *img, int pid)
 	mem = open(path, O_RDONLY | O_CLOEXEC);
 	if (mem < 0)
 		return say("%s: %s", path, strerror(errno));
-	for (run = cpimg_runs(img, &left); !why && left; run++, left--) {
+	run = cpimg_runs(img, &left);
+	attached = left && attach_to_read(pid, mem, run->start);
+	for (; !why && left; run++, left--) {
 		if (run->cls == CPIMG_DATA ||
 		    (run->cls == CPIMG_HOLE && run->reason == CP_HOLE_ZERO))
 			why = check_run(img, mem, run);
 	}
+	if (attached)
+		ptrace(PTRACE_DETACH, pid, NULL, NULL);
 	close(mem);
 	return why;
 }
