@@ -115,6 +115,7 @@ ifeq ($(KERNEL),$(DEFAULT_KERNEL))
 headers-of-tests: headers
 else
 headers-of-tests: deps
+	@KERNEL=$(DEFAULT_KERNEL) LINUX_SRC= scripts/deps.sh
 	@KERNEL=$(DEFAULT_KERNEL) LINUX_SRC= scripts/tree.sh
 	@KERNEL=$(DEFAULT_KERNEL) LINUX_SRC= scripts/headers.sh
 endif

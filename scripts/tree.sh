@@ -18,6 +18,8 @@ flock 9
 step tree "Linux $KERNEL source with the series pushed, in $linux"
 
 source=${LINUX_SRC:-$(setting tarball)}
+# no package has it: the user brings it
+[ "$source" ] || die "$(setting get); then run this again with LINUX_SRC= the tarball or a tree of it"
 [ -e "$source" ] || die "there is no kernel source at $source; run 'make deps', or set LINUX_SRC= to a tree or a tarball"
 identity="$source $(stat -c '%s %Y' "$source")"
 [ ! -d "$source" ] || identity="$source"
