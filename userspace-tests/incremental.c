@@ -346,14 +346,13 @@ TEST_F(incremental, idle_program)
 	struct cpimg_piece piece;
 	struct cpimg_error err;
 	int pid = cp_exec_stopped(argv);
-	char path[64];
+	size_t left;
 	int mem;
 
 	ASSERT_LT(0, pid);
-	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
-	mem = open(path, O_RDONLY);
-	ASSERT_LE(0, mem);
 	ASSERT_OK(chain_open(&self->c, pid, 2));
+	mem = cp_open_memory(pid, cpimg_runs(self->c.img, &left)->start);
+	ASSERT_LE(0, mem);
 	IS(INCREMENTAL, CHAIN);
 	TH_LOG("%" PRIu64 " bytes, %" PRIu64 " pages DATA, %" PRIu64 " SAME, %" PRIu64 " HOLE",
 	       cpimg_file_size(self->c.img), (uint64_t)cpimg_note(self->c.img)->pages_data,

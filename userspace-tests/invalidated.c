@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 256 --smp 2 */
+/* guest: --mem 768 --smp 2 */
 /*
  * A checkpoint must not count a page as saved that somebody has announced to
  * take away, and has not yet. Between the two there is time if many page tables

@@ -49,8 +49,8 @@ static size_t count_swapped(const char *mem, size_t size)
 
 /* Out with it; at least half must go, or there is nothing to test. */
 #define PAGE_OUT(at, size) do { \
-	if (madvise(at, size, MADV_PAGEOUT)) \
-		SKIP(return, "no MADV_PAGEOUT: %s", strerror(errno)); \
+	if (cp_pageout(at, size))\
+		SKIP(return, "memory does not go to swap: %s", strerror(errno)); \
 	ASSERT_LT((size) / PAGE / 2, count_swapped(at, size)); \
 } while (0)
 
@@ -113,8 +113,8 @@ TEST_F(swapped, shared)
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	cp_fill(mem, len, 4);
-	if (madvise(mem, len, MADV_PAGEOUT))
-		SKIP(return, "no MADV_PAGEOUT: %s", strerror(errno));
+	if (cp_pageout(mem, len))
+		SKIP(return, "memory does not go to swap: %s", strerror(errno));
 	ASSERT_LE(before + (long)(len / PAGE / 2), cp_vmstat("pswpout"));
 	TAKE(mem, len);
 	EXPECT_OK(cp_same_bytes(self->img, mem, len));
@@ -128,8 +128,8 @@ TEST_F(swapped, shared_and_not_mapped_here)
 	other = cp_memfd("swapped", len, 5, &fd);
 	ASSERT_NE(NULL, other);
 	mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (madvise(other, len, MADV_PAGEOUT))
-		SKIP(return, "no MADV_PAGEOUT: %s", strerror(errno));
+	if (cp_pageout(other, len))
+		SKIP(return, "memory does not go to swap: %s", strerror(errno));
 	ASSERT_EQ(0, munmap(other, len));
 	TAKE(mem, len);
 	EXPECT_OK(cp_same_bytes(self->img, mem, len));

@@ -260,17 +260,24 @@ static const char *check_run(const struct cpimg *img, int mem,
 }
 
 /*
- * Old kernels let nobody but its tracer read the memory of a process. Return:
- * whether it was attached.
+ * The memory of process @pid, to be read at addresses like @addr. Where only its
+ * tracer may read it, it is attached; that ends with it or with cp_kill().
+ * Return: a file descriptor, or -1.
  */
-static bool attach_to_read(int pid, int mem, uint64_t addr)
+int cp_open_memory(int pid, uint64_t addr)
 {
-	char byte;
+	char path[64], byte;
+	int mem;
 
-	if (pread(mem, &byte, 1, addr) >= 0 || errno != ESRCH)
-		return false;
-	return !ptrace(PTRACE_ATTACH, pid, NULL, NULL) &&
-	       waitpid(pid, NULL, __WALL) == pid;
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	if (mem >= 0 && pread(mem, &byte, 1, addr) < 0 && errno == ESRCH &&
+	    (ptrace(PTRACE_ATTACH, pid, NULL, NULL) ||
+	     waitpid(pid, NULL, __WALL) != pid)) {
+		close(mem);
+		return -1;
+	}
+	return mem;
 }
 
 /* Every byte of DATA, and every zero of HOLE, is what process @pid has now. */
@@ -278,24 +285,18 @@ const char *cp_check_process(const struct cpimg *img, int pid)
 {
 	const struct cpimg_run *run;
 	const char *why = NULL;
-	char path[64];
-	bool attached;
 	size_t left;
 	int mem;
 
-	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
-	mem = open(path, O_RDONLY | O_CLOEXEC);
-	if (mem < 0)
-		return say("%s: %s", path, strerror(errno));
 	run = cpimg_runs(img, &left);
-	attached = left && attach_to_read(pid, mem, run->start);
+	mem = cp_open_memory(pid, left ? run->start : 0);
+	if (mem < 0)
+		return say("memory of process %d: %s", pid, strerror(errno));
 	for (; !why && left; run++, left--) {
 		if (run->cls == CPIMG_DATA ||
 		    (run->cls == CPIMG_HOLE && run->reason == CP_HOLE_ZERO))
 			why = check_run(img, mem, run);
 	}
-	if (attached)
-		ptrace(PTRACE_DETACH, pid, NULL, NULL);
 	close(mem);
 	return why;
 }
@@ -477,6 +478,37 @@ uint64_t cp_pagemap(const void *mem)
 }
 
 /* KPF_* of the page that is mapped there, or 0. */
+/*
+ * As madvise() with MADV_PAGEOUT. Where the kernel does not know that, a helper
+ * takes memory till the pages are out; no fork, which would make them shared.
+ * Return: 0, or -1 and errno.
+ */
+int cp_pageout(void *mem, size_t len)
+{
+	char pid[16], start[24], size[24];
+	int child, status;
+
+	if (!madvise(mem, len, MADV_PAGEOUT))
+		return 0;
+	if (errno != EINVAL)
+		return -1;
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	snprintf(start, sizeof(start), "%lu", (unsigned long)mem);
+	snprintf(size, sizeof(size), "%zu", len);
+	child = vfork();
+	if (!child) {
+		execl(cp_helper("take_memory"), "take_memory", pid, start, size,
+		      NULL);
+		_exit(127);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child || status) {
+		errno = EINVAL;
+		return -1;
+	}
+	return 0;
+}
+
 uint64_t cp_kpageflags(const void *mem)
 {
 	uint64_t entry = cp_pagemap(mem);

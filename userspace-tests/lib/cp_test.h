@@ -74,6 +74,8 @@ const char *cp_same_bytes(const struct cpimg *img, const void *mem, size_t len);
 const char *cp_check_maps(const struct cpimg *img, int pid);
 const char *cp_check_process(const struct cpimg *img, int pid);
 const char *cp_no_file(int tid, unsigned long n);
+int cp_open_memory(int pid, uint64_t addr);
+int cp_pageout(void *mem, size_t len);
 
 int cp_run(void (*fn)(void *arg), void *arg);
 int cp_exec_stopped(const char *const argv[]);
