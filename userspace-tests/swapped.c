@@ -49,7 +49,7 @@ static size_t count_swapped(const char *mem, size_t size)
 
 /* Out with it; at least half must go, or there is nothing to test. */
 #define PAGE_OUT(at, size) do { \
-	if (cp_pageout(at, size))\
+	if (cp_pageout(at, size)) \
 		SKIP(return, "memory does not go to swap: %s", strerror(errno)); \
 	ASSERT_LT((size) / PAGE / 2, count_swapped(at, size)); \
 } while (0)

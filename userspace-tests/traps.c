@@ -214,7 +214,9 @@ TEST_F(traps, swap_of_a_changed_page)
 	for (int round = 0; round < 3; round++) {
 		for (size_t i = 0; i < PAGES; i += 2)
 			self->mem[i * PAGE + round]++;
-		ASSERT_EQ(0, cp_pageout(self->mem, LEN));
+		if (cp_pageout(self->mem, LEN))
+			SKIP(return, "memory does not go to swap: %s",
+			     strerror(errno));
 		INC();
 		MATCHES();
 	}
@@ -235,7 +237,8 @@ TEST_F(traps, swap_of_a_saved_page)
 	}
 	INC();
 	MATCHES();
-	ASSERT_EQ(0, cp_pageout(self->mem, LEN));
+	if (cp_pageout(self->mem, LEN))
+		SKIP(return, "memory does not go to swap: %s", strerror(errno));
 	for (size_t i = 0; i < PAGES; i++)
 		(void)mem[i * PAGE];
 	INC();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * take_memory PID START LENGTH: take memory until that part of process PID is
- * swapped out. Status 0 if it is, 1 if all that there is was not enough.
+ * swapped out. Status 0 if it is, 1 if all that there is was not enough; ended by
+ * SIGALRM if it takes too long, as it does on a busy host with two processors.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -49,6 +50,7 @@ int main(int argc, char **argv)
 
 	if (argc != 4)
 		return 2;
+	alarm(20);
 	snprintf(path, sizeof(path), "/proc/%s/pagemap", argv[1]);
 	pagemap = open(path, O_RDONLY);
 	start = strtoull(argv[2], NULL, 0);
@@ -59,11 +61,13 @@ int main(int argc, char **argv)
 	most = (meminfo("MemFree") + meminfo("Cached") +
 		meminfo("SwapFree") * 3 / 4) << 10;
 	for (uint64_t took = 0; took < most; took += STEP) {
-		char *mem = mmap(NULL, STEP, PROT_READ | PROT_WRITE,
+		/* With a gap: reclaim locks a mapping for each page it looks at. */
+		char *mem = mmap(NULL, STEP + PAGE, PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		if (mem == MAP_FAILED)
 			break;
+		munmap(mem + STEP, PAGE);
 		memset(mem, 1, STEP);
 		if (!in_memory(start, len))
 			return 0;
