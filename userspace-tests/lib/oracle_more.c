@@ -167,7 +167,8 @@ bool op_vm_writev(struct rng *r)
 	uint64_t addr, len;
 	long ret;
 
-	if (!pick_bytes(r, is_writable, &addr, &len))
+	if (process_vm_writev(getpid(), NULL, 0, NULL, 0, 0) ||
+	    !pick_bytes(r, is_writable, &addr, &len))
 		return false;
 	trace("process_vm_writev", addr, len, 0);
 	rng_fill(rnd(r), shared->bytes, len);
@@ -191,12 +192,24 @@ static bool can_be_forced_and_read(const struct page *p)
 	return can_be_forced(p) && p->prot & PROT_READ;
 }
 
+/* Old kernels let nobody write there. */
+static bool proc_mem_is_writable(void)
+{
+	static char byte;
+	static int is = -1;
+
+	if (is < 0)
+		is = do_write_file("/proc/%d/mem", getpid(), &byte, 1,
+				   (uintptr_t)&byte) == 1;
+	return is;
+}
+
 bool op_proc_mem(struct rng *r)
 {
 	uint64_t addr, len;
 	long ret;
 
-	if (!pick_bytes(r, can_be_forced_and_read, &addr, &len))
+	if (!proc_mem_is_writable() || !pick_bytes(r, can_be_forced_and_read, &addr, &len))
 		return false;
 	trace("write to /proc/PID/mem", addr, len, 0);
 	rng_fill(rnd(r), shared->bytes, len);
@@ -212,7 +225,9 @@ bool op_clear_refs(struct rng *r)
 {
 	shared->value = chance(r, 3) ? 1 : 4;
 	trace("clear_refs", shared->value, 0, 0);
-	if (ask(JOB_CLEAR_REFS, 0, 0) != 1)
+	/* Only the accessed bits can be cleared where soft-dirty ones are not. */
+	if (ask(JOB_CLEAR_REFS, 0, 0) != 1 &&
+	    (shared->value != 4 || errno != EINVAL))
 		fail("clear_refs: %s", strerror(errno));
 	return true;
 }

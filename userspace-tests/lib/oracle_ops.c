@@ -315,6 +315,21 @@ static bool pick_to_move(struct rng *r, struct range *at)
 	return pick_alike(r, is_plain, opt.pages / 4, at);
 }
 
+static bool dontunmap_is_known(void)
+{
+	static int known = -1;
+	void *mem, *to;
+
+	if (known >= 0)
+		return known;
+	mem = mmap(NULL, 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	to = mremap(mem, PAGE, PAGE,
+		    MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, mem + PAGE);
+	known = to != MAP_FAILED;
+	munmap(mem, 2 * PAGE);
+	return known;
+}
+
 static bool op_mremap(struct rng *r)
 {
 	struct range from, to;
@@ -322,7 +337,8 @@ static bool op_mremap(struct rng *r)
 
 	if (!pick_to_move(r, &from) || !find_room(r, from, &to))
 		return false;
-	if (!(pages[from.page].flags & P_LOCKED) && chance(r, 4))
+	if (!(pages[from.page].flags & P_LOCKED) && chance(r, 4) &&
+	    dontunmap_is_known())
 		flags |= MREMAP_DONTUNMAP;
 	trace("mremap", at_addr(from), at_addr(to),
 	      (uint64_t)from.nr << 8 | flags);
@@ -468,6 +484,26 @@ static const struct advice {
 	{ "MADV_UNMERGEABLE", MADV_UNMERGEABLE, is_anon, true, NULL, 1 },
 };
 
+/* Whether the kernel has heard of it; some is for one kind of memory only. */
+static bool is_known(const struct advice *a)
+{
+	static signed char known[sizeof(advices) / sizeof(advices[0])];
+	static const int kinds[] = { MAP_PRIVATE, MAP_SHARED };
+	signed char *k = &known[a - advices];
+
+	for (int i = 0; !*k && i < 2; i++) {
+		void *mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				 kinds[i] | MAP_ANONYMOUS, -1, 0);
+
+		if (!madvise(mem, PAGE, a->advice) || errno != EINVAL)
+			*k = 1;
+		munmap(mem, PAGE);
+	}
+	if (!*k)
+		*k = -1;
+	return *k > 0;
+}
+
 static bool op_madvise(struct rng *r)
 {
 	const struct advice *a = advices;
@@ -478,14 +514,18 @@ static bool op_madvise(struct rng *r)
 		total += advices[i].weight;
 	for (n = below(r, total); n >= a->weight; a++)
 		n -= a->weight;
-	if (a->advice == MADV_MERGEABLE && !opt.ksm)
+	if (!is_known(a) || (a->advice == MADV_MERGEABLE && !opt.ksm))
 		return false;
 	if (!pick(r, a->test, opt.pages / 2, &at))
 		return false;
 	trace(a->name, at_addr(at), at.nr * PAGE, 0);
-	if (madvise(page_addr(at.page), at.nr * PAGE, a->advice) && !a->may_fail)
+	if (madvise(page_addr(at.page), at.nr * PAGE, a->advice) && !a->may_fail) {
+		/* MADV_REMOVE, of a file system that cannot */
+		if (errno == ENOSYS)
+			return false;
 		fail("%s(%p, 0x%lx): %s", a->name, page_addr(at.page),
 		     at.nr * PAGE, strerror(errno));
+	}
 	model_touch(at);
 	if (a->after)
 		a->after(at);
@@ -519,8 +559,8 @@ static bool op_huge_page(struct rng *r)
 	write_at(r, page_addr(at.page + below(r, at.nr)), PAGE);
 	if (chance(r, 2)) {
 		trace("MADV_FREE", at_addr(at), at.nr * PAGE, 0);
-		madvise(page_addr(at.page), at.nr * PAGE, MADV_FREE);
-		after_free(at);
+		if (!madvise(page_addr(at.page), at.nr * PAGE, MADV_FREE))
+			after_free(at);
 	}
 	return true;
 }
