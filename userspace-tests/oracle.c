@@ -333,6 +333,7 @@ static int usage(void)
 	       "  --every N     compare after every N-th checkpoint only\n"
 	       "  --plain       only writes; pages saved for nothing are an error\n"
 	       "  --only NAMES  only these operations, writes and checkpoints\n"
+	       "  --without NAMES  leave these operations out\n"
 	       "  --no-shrink   do not look for a shorter sequence that fails\n"
 	       "Without options: the fixed set of `make test`.\n");
 	return 2;
@@ -375,6 +376,8 @@ int main(int argc, char **argv)
 			opt.every = atoi(v);
 		else if (!strcmp(o, "--only"))
 			opt.only = v;
+		else if (!strcmp(o, "--without"))
+			opt.without = v;
 		else
 			return usage();
 	}

@@ -73,6 +73,7 @@ struct options {
 	bool		quiet;
 	bool		shrink;
 	const char	*only;		/* name of the only operation besides write */
+	const char	*without;	/* none of these operations */
 	unsigned char	*keep;		/* one byte an operation: do it */
 };
 

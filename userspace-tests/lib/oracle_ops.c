@@ -484,11 +484,32 @@ static const struct advice {
 	{ "MADV_UNMERGEABLE", MADV_UNMERGEABLE, is_anon, true, NULL, 1 },
 };
 
+/* Old kernels take the private copies of the pages too: no concern of ours. */
+static bool remove_takes_copies(void)
+{
+	char name[] = "/dev/shm/oracle.XXXXXX", *shared, *own;
+	int fd = mkstemp(name);
+	bool takes;
+
+	unlink(name);
+	if (fd < 0 || ftruncate(fd, PAGE))
+		fail("/dev/shm: %s", strerror(errno));
+	shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	own = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	*own = 'x';
+	takes = !madvise(shared, PAGE, MADV_REMOVE) && *own != 'x';
+	munmap(shared, PAGE);
+	munmap(own, PAGE);
+	close(fd);
+	return takes;
+}
+
 /* Whether the kernel has heard of it; some is for one kind of memory only. */
 static bool is_known(const struct advice *a)
 {
 	static signed char known[sizeof(advices) / sizeof(advices[0])];
 	static const int kinds[] = { MAP_PRIVATE, MAP_SHARED };
+	static bool removes_checked;
 	signed char *k = &known[a - advices];
 
 	for (int i = 0; !*k && i < 2; i++) {
@@ -499,8 +520,10 @@ static bool is_known(const struct advice *a)
 			*k = 1;
 		munmap(mem, PAGE);
 	}
-	if (!*k)
+	if (!*k || (a->advice == MADV_REMOVE && *k > 0 && !removes_checked &&
+		    remove_takes_copies()))
 		*k = -1;
+	removes_checked |= a->advice == MADV_REMOVE;
 	return *k > 0;
 }
 
@@ -708,6 +731,8 @@ static const struct op {
 
 static bool enabled(const struct op *op)
 {
+	if (opt.without && strstr(opt.without, op->name))
+		return false;
 	return op->plain || (!opt.plain && (!opt.only || strstr(opt.only, op->name)));
 }
 
