@@ -245,9 +245,14 @@ static bool op_mprotect(struct rng *r)
 		fail("mprotect(%p, 0x%lx, %d): %s", page_addr(at.page),
 		     at.nr * PAGE, prot, strerror(errno));
 	for (unsigned int i = at.page; i < at.page + at.nr; i++) {
-		/* mlock()ed pages are brought in for writing at once. */
-		if (prot & PROT_WRITE && pages[i].flags & P_LOCKED)
+		/*
+		 * mlock()ed pages are brought in for writing at once, or, by
+		 * old kernels, not: a write makes them all alike.
+		 */
+		if (prot & PROT_WRITE && pages[i].flags & P_LOCKED) {
+			__atomic_fetch_or(page_addr(i), 0, __ATOMIC_RELAXED);
 			model_cow((struct range) { i, 1 });
+		}
 		pages[i].prot = prot;
 		pages[i].flags &= ~P_WAS_SAVED;
 	}
