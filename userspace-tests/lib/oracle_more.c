@@ -446,6 +446,12 @@ static void empty_pipe(void)
 	pipe_full = false;
 }
 
+/* The pool of hugetlb pages is small: one that a pipe holds is missed elsewhere. */
+static bool is_for_pipe(const struct page *p)
+{
+	return is_readable(p) && !(p->flags & P_HUGETLB);
+}
+
 /* References that stay for a while, though nobody writes by them. */
 bool op_vmsplice_out(struct rng *r)
 {
@@ -456,7 +462,7 @@ bool op_vmsplice_out(struct rng *r)
 		empty_pipe();
 		return true;
 	}
-	if (!pick(r, is_readable, 16, &at))
+	if (!pick(r, is_for_pipe, 16, &at))
 		return false;
 	iov = (struct iovec) { page_addr(at.page), at.nr * PAGE };
 	trace("vmsplice to a pipe", at_addr(at), iov.iov_len, 0);
@@ -579,9 +585,14 @@ bool op_io_uring(struct rng *r)
 	at.nr = (addr + len - 1 - (uintptr_t)ARENA) / PAGE - at.page + 1;
 	/* Whether MADV_FREE took it is to be known before the kernel writes. */
 	model_settle(at);
-	for (unsigned int i = 0; i < at.nr; i++)
+	/*
+	 * io_uring marks no page of a registered buffer dirty: what it reads into
+	 * one after MADV_FREE is lost with it, unless the program writes there too.
+	 */
+	for (unsigned int i = 0; i < at.nr; i++) {
 		pages[at.page + i].flags &= ~P_FREED;
-	write_at(r, page_addr(at.page), 1);
+		write_at(r, page_addr(at.page + i), 1);
+	}
 	iov = (struct iovec) { (void *)addr, len };
 	trace(fixed ? "io_uring READ_FIXED" : "io_uring READ", addr, len, before);
 	if (fixed && syscall(SYS_io_uring_register, ring.fd,
