@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * save_self: a program with rights that its caller does not have saves a page of
+ * itself. Exit status: 0, or the errno of the call; 200 if it may be traced by its
+ * caller, and so is not what the test takes it for.
+ */
+#include <sys/prctl.h>
+
+#include "cp_test.h"
+
+static char secret[PAGE] __attribute__((aligned(PAGE)));
+
+int main(void)
+{
+	if (prctl(PR_GET_DUMPABLE))
+		return 200;
+	cp_fill(secret, PAGE, 42);
+	return cp_range(secret, secret + PAGE) ? errno : 0;
+}
