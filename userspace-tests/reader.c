@@ -15,11 +15,11 @@
 #include "compose.h"
 #include "harness.h"
 
-static char dir[64];
+static char dir[4000];
 
 static const char *in_dir(const char *name)
 {
-	static char path[2][128];
+	static char path[2][4096];
 	static int turn;
 
 	turn = !turn;
@@ -101,7 +101,7 @@ FIXTURE_SETUP(reader)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	snprintf(dir, sizeof(dir), "%.40s/readerXXXXXX", tmp ? tmp : "/tmp");
+	snprintf(dir, sizeof(dir), "%s/readerXXXXXX", tmp ? tmp : "/tmp");
 	ASSERT_NE(NULL, mkdtemp(dir));
 	self->im = malloc(sizeof(*self->im));
 }

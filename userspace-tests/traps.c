@@ -433,9 +433,14 @@ TEST_F(traps, huge_page_written)
 		SKIP(return, "no huge page to be had");
 	FULL();
 	MATCHES();
-	self->mem[17 * PAGE]++;
-	INC();
-	MATCHES();
+	/* Whoever holds the huge page for a moment has it saved whole once more. */
+	for (int i = 0; i < 3; i++) {
+		self->mem[17 * PAGE]++;
+		INC();
+		MATCHES();
+		if (COUNT(DATA) == 1)
+			break;
+	}
 	EXPECT_EQ(1, COUNT(DATA));
 }
 
