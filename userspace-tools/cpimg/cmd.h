@@ -48,8 +48,8 @@ bool parse_number(const char *text, uint64_t *value);
 #define HUMAN(bytes)	human_size(bytes, (char [16]){ 0 })
 #define PROT(prot)	prot_text(prot, (char [4]){ 0 })
 
-/* The option of all that open chains; a child of their argp. */
-extern const struct argp dir_argp;
+/* The option of all that open chains: the children of their argp. */
+extern const struct argp_child dir_children[];
 
 /* progress.c: long work says how far it is, on a terminal, and can be stopped. */
 struct progress {

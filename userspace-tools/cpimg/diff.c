@@ -319,11 +319,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-static const struct argp_child children[] = { { &dir_argp, 0, 0, 0 }, { 0 } };
 static const struct argp argp = {
 	options, parse, "IMAGE [NEWER-IMAGE]",
 	"Which pages differ between two checkpoints, by mapping. With one IMAGE: since its parent.",
-	children, 0, 0,
+	dir_children, 0, 0,
 };
 
 int cmd_diff(int argc, char **argv)

@@ -150,11 +150,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-static const struct argp_child children[] = { { &dir_argp, 0, 0, 0 }, { 0 } };
 static const struct argp argp = {
 	options, parse, "IMAGE START END|+LENGTH",
 	"The bytes from address START up to END, as they were at the checkpoint. Numbers may be hexadecimal (0x...) and end in k, M, G or T.",
-	children, 0, 0,
+	dir_children, 0, 0,
 };
 
 int cmd_extract(int argc, char **argv)

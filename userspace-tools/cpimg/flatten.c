@@ -39,11 +39,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-static const struct argp_child children[] = { { &dir_argp, 0, 0, 0 }, { 0 } };
 static const struct argp argp = {
 	options, parse, "IMAGE NEW-IMAGE",
 	"Write what the chain that ends in IMAGE says of memory as one full image, for gdb and for keeping. NEW-IMAGE must not be there yet.",
-	children, 0, 0,
+	dir_children, 0, 0,
 };
 
 int cmd_flatten(int argc, char **argv)

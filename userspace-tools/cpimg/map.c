@@ -601,11 +601,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-static const struct argp_child children[] = { { &dir_argp, 0, 0, 0 }, { 0 } };
 static const struct argp argp = {
 	options, parse, "IMAGE",
 	"Draw the chain that ends in IMAGE as SVG: which memory was saved at which checkpoint.",
-	children, 0, 0,
+	dir_children, 0, 0,
 };
 
 int cmd_map(int argc, char **argv)

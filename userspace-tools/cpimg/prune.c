@@ -229,11 +229,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-static const struct argp_child children[] = { { &dir_argp, 0, 0, 0 }, { 0 } };
 static const struct argp argp = {
 	options, parse, "IMAGE",
 	"Make the chain that ends in IMAGE shorter: the oldest image to be kept becomes a full one, is compared with the chain, and only then those before it are removed. Newer images, also those still to come, fit as before.",
-	children, 0, 0,
+	dir_children, 0, 0,
 };
 
 int cmd_prune(int argc, char **argv)

@@ -372,11 +372,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-static const struct argp_child children[] = { { &dir_argp, 0, 0, 0 }, { 0 } };
 static const struct argp argp = {
 	options, parse, "IMAGE...",
 	"What an image is: when it was made and by whom, and how many of its pages are of each class.",
-	children, 0, 0,
+	dir_children, 0, 0,
 };
 
 int cmd_show(int argc, char **argv)

@@ -197,4 +197,5 @@ static const struct argp_option dir_options[] = {
 	{ 0 }
 };
 
-const struct argp dir_argp = { dir_options, parse_dir, 0, 0, 0, 0, 0 };
+static const struct argp dir_argp = { dir_options, parse_dir, 0, 0, 0, 0, 0 };
+const struct argp_child dir_children[] = { { &dir_argp, 0, 0, 0 }, { 0 } };

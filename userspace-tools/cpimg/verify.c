@@ -129,11 +129,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-static const struct argp_child children[] = { { &dir_argp, 0, 0, 0 }, { 0 } };
 static const struct argp argp = {
 	options, parse, "IMAGE...",
 	"Check the chains that end in these images: every file complete, every checksum and id right, every page found, every byte readable.",
-	children, 0, 0,
+	dir_children, 0, 0,
 };
 
 int cmd_verify(int argc, char **argv)
