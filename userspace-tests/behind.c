@@ -33,9 +33,8 @@ FIXTURE(behind) {
 
 FIXTURE_SETUP(behind)
 {
-	self->mem = mmap(BASE, LEN, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	self->mem = cp_map_at(BASE, LEN);
+	ASSERT_NE(NULL, self->mem);
 	madvise(self->mem, LEN, MADV_NOHUGEPAGE);
 	cp_pin(0);
 	cp_fill(self->mem, LEN, 1);

@@ -18,9 +18,8 @@ TEST(written_again_at_once)
 	struct chain c = { 0 };
 	char *table, *mem;
 
-	table = mmap((void *)0x200000000000UL, HUGE, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	ASSERT_NE(MAP_FAILED, table);
+	table = cp_map_at((void *)0x200000000000UL, HUGE);
+	ASSERT_NE(NULL, table);
 	madvise(table, HUGE, MADV_NOHUGEPAGE);
 	cp_pin(0);
 	mem = table + 10 * PAGE;

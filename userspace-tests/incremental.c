@@ -23,9 +23,8 @@ FIXTURE(incremental) {
 FIXTURE_SETUP(incremental)
 {
 	/* At 2 MiB, and no huge pages: each page's dirty bit is its own. */
-	self->mem = mmap((void *)0x200000000000UL, LEN, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	self->mem = cp_map_at((void *)0x200000000000UL, LEN);
+	ASSERT_NE(NULL, self->mem);
 	madvise(self->mem, LEN, MADV_NOHUGEPAGE);
 	/* Fresh pages are held for a while by the processor that made them. */
 	cp_pin(0);

@@ -34,9 +34,8 @@ TEST(discarded_during_a_checkpoint)
 	pthread_t thread;
 	char *mem;
 
-	mem = mmap((void *)0x200000000000UL, LEN, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	ASSERT_NE(MAP_FAILED, mem);
+	mem = cp_map_at((void *)0x200000000000UL, LEN);
+	ASSERT_NE(NULL, mem);
 	madvise(mem, LEN, MADV_NOHUGEPAGE);
 	cp_fill(mem, HUGE, 1);
 	ASSERT_OK(chain_full(&c, mem, LEN));

@@ -39,9 +39,8 @@ FIXTURE(races) {
 
 FIXTURE_SETUP(races)
 {
-	self->mem = mmap(BASE, LEN, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	self->mem = cp_map_at(BASE, LEN);
+	ASSERT_NE(NULL, self->mem);
 	madvise(self->mem, LEN, MADV_NOHUGEPAGE);
 	cp_fill(self->mem, LEN, 1);
 }
@@ -309,13 +308,12 @@ static void *discard_when_told(void *arg)
 
 TEST_F(races, saved_while_it_is_discarded)
 {
-	char *mem = mmap((void *)0x210000000000UL, WIDE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	char *mem = cp_map_at((void *)0x210000000000UL, WIDE);
 	double end = seconds() + SECONDS;
 	const char *why = NULL;
 	pthread_t thread;
 
-	ASSERT_NE(MAP_FAILED, mem);
+	ASSERT_NE(NULL, mem);
 	madvise(mem, WIDE, MADV_NOHUGEPAGE);
 	last_time = false;
 	pthread_barrier_init(&together, NULL, 2);

@@ -67,8 +67,7 @@ static void arena_init(int pattern_from)
 {
 	unsigned int i;
 
-	if (mmap(ARENA, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
-		 MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != ARENA)
+	if (!cp_map_at(ARENA, PAGES * PAGE))
 		_exit(101);
 	cp_fill(ARENA, PAGES * PAGE, 1);
 	for (i = 0; i < NR_HIDDEN; i++) {

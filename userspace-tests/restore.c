@@ -23,16 +23,9 @@ FIXTURE(restore) {
 	struct cpimg_error	err;
 };
 
-/* Nothing is mapped at either side. */
-static char *arena_at(char *at, size_t len)
-{
-	return mmap(at, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
-		    MAP_FIXED_NOREPLACE, -1, 0);
-}
-
 FIXTURE_SETUP(restore)
 {
-	self->mem = arena_at(ARENA, LEN);
+	self->mem = cp_map_at(ARENA, LEN);
 	self->then = cp_map(LEN * STEPS);
 	ASSERT_EQ(ARENA, self->mem);
 	ASSERT_NE(NULL, self->then);
@@ -273,7 +266,7 @@ TEST_F(restore, not_mapped_then_is_left_and_told)
 
 	ASSERT_EQ(0, munmap(self->mem + 8 * PAGE, 4 * PAGE));
 	INC();
-	ASSERT_EQ(self->mem + 8 * PAGE, arena_at(self->mem + 8 * PAGE, 4 * PAGE));
+	ASSERT_EQ(self->mem + 8 * PAGE, cp_map_at(self->mem + 8 * PAGE, 4 * PAGE));
 	cp_fill(self->mem, LEN, 1);
 	KEEP();
 	cp_fill(self->mem, LEN, 2);
@@ -304,7 +297,7 @@ TEST_F(restore, missing_mapping)
 					    self->then + i * PAGE, PAGE));
 		}
 		ASSERT_EQ(self->mem + page * PAGE,
-			  arena_at(self->mem + page * PAGE, PAGE));
+			  cp_map_at(self->mem + page * PAGE, PAGE));
 		memcpy(self->mem + page * PAGE, self->then + page * PAGE, PAGE);
 	}
 	ASSERT_EQ(0, munmap(self->mem, LEN));
@@ -556,7 +549,7 @@ TEST_F(restore, zeros_where_a_file_is_mapped_now)
 {
 	char *at = ARENA + 2 * LEN;
 
-	ASSERT_EQ(at, arena_at(at, LEN));
+	ASSERT_EQ(at, cp_map_at(at, LEN));
 	ASSERT_OK(chain_inc(&self->c, at, LEN));
 	ASSERT_EQ(at, map_file("/disk/private", 7, MAP_PRIVATE, 0));
 	ASSERT_EQ(0, RESTORE_AT(LAST, at, LEN)) TH_LOG("%s", self->err.text);
@@ -567,12 +560,11 @@ TEST_F(restore, zeros_where_a_file_is_mapped_now)
 TEST_F(restore, huge_pages)
 {
 	size_t len = 4 * HUGE;
-	char *mem = mmap(ARENA + 64 * HUGE, len, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	char *mem = cp_map_at(ARENA + 64 * HUGE, len);
 	char *then = cp_map(len);
 	unsigned int seed = time(NULL);
 
-	ASSERT_NE(MAP_FAILED, mem);
+	ASSERT_NE(NULL, mem);
 	ASSERT_NE(NULL, then);
 	madvise(mem, len, MADV_HUGEPAGE);
 	cp_fill(mem, len, 1);
@@ -656,7 +648,7 @@ TEST_F(restore, of_hostile_images)
 	int fd;
 
 	TH_LOG("seed %u", seed);
-	ASSERT_EQ(mem, arena_at(mem, 3 * SMALL));
+	ASSERT_EQ(mem, cp_map_at(mem, 3 * SMALL));
 	cp_fill(mem, 3 * SMALL, 3);
 	/* DATA, a hole, SKIPPED, SAME, not mapped */
 	madvise(mem + SMALL + 2 * PAGE, 3 * PAGE, MADV_DONTNEED);
@@ -666,7 +658,7 @@ TEST_F(restore, of_hostile_images)
 	for (int i = 14; i < 20; i++)
 		mem[SMALL + i * PAGE] ^= 1;
 	ASSERT_OK(chain_inc(&self->c, mem + SMALL, SMALL));
-	ASSERT_EQ(mem + SMALL + 12 * PAGE, arena_at(mem + SMALL + 12 * PAGE, PAGE));
+	ASSERT_EQ(mem + SMALL + 12 * PAGE, cp_map_at(mem + SMALL + 12 * PAGE, PAGE));
 	data_end = PAGE + cpimg_note(self->c.img)->pages_data * PAGE;
 
 	strcpy(name, cp_name(self->c.tid, 1));
@@ -735,7 +727,7 @@ TEST_F(restore, chain_that_contradicts_itself)
 	ssize_t size;
 	int fd;
 
-	ASSERT_EQ(mem, arena_at(mem, SMALL));
+	ASSERT_EQ(mem, cp_map_at(mem, SMALL));
 	cp_fill(mem, SMALL, 3);
 	madvise(mem + 8 * PAGE, 2 * PAGE, MADV_DONTDUMP);
 	ASSERT_OK(chain_inc(&self->c, mem, SMALL));

@@ -28,9 +28,8 @@ FIXTURE(traps) {
 
 FIXTURE_SETUP(traps)
 {
-	self->mem = mmap(BASE, LEN, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	self->mem = cp_map_at(BASE, LEN);
+	ASSERT_NE(NULL, self->mem);
 	madvise(self->mem, LEN, MADV_NOHUGEPAGE);
 	/* Fresh pages are held for a while by the processor that made them. */
 	cp_pin(0);

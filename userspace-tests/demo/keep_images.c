@@ -4,7 +4,6 @@
  * left in /tmp to a folder, which is the host's. A guest's /tmp goes with it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,24 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int copy(const char *from, const char *to)
-{
-	static char buf[1 << 20];
-	ssize_t n;
-	int in, out;
-
-	in = open(from, O_RDONLY);
-	if (in < 0)
-		return -1;
-	out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	if (out < 0)
-		return -1;
-	while ((n = read(in, buf, sizeof(buf))) > 0)
-		if (write(out, buf, n) != n)
-			return -1;
-	close(in);
-	return n ? -1 : close(out);
-}
+#include "cp_test.h"
 
 int main(int argc, char **argv)
 {
@@ -58,7 +40,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < found.gl_pathc; i++) {
 		snprintf(to, sizeof(to), "%s/%s", argv[1],
 			 strrchr(found.gl_pathv[i], '/') + 1);
-		if (copy(found.gl_pathv[i], to)) {
+		if (cp_copy(found.gl_pathv[i], to)) {
 			fprintf(stderr, "%s to %s: %s\n", found.gl_pathv[i], to,
 				strerror(errno));
 			return 1;

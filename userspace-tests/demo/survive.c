@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cp_test.h"
+
 #define IMAGES		"/tmp/*-cp[0-9]*"
 #define FILLER		"/tmp/filler"
 #define MAX_ARGS	32
@@ -316,24 +318,6 @@ static bool same_files(const char *a, const char *b)
 	return same && all;
 }
 
-static int copy(const char *from, const char *to)
-{
-	static char buf[1 << 20];
-	FILE *in = fopen(from, "r"), *out = fopen(to, "w");
-	size_t n;
-	int ret = in && out ? 0 : -1;
-
-	while (!ret && (n = fread(buf, 1, sizeof(buf), in)))
-		ret = fwrite(buf, 1, n, out) == n ? 0 : -1;
-	if (in)
-		fclose(in);
-	if (out && fclose(out))
-		ret = -1;
-	if (ret)
-		printf("%s to %s: %s\n", from, to, strerror(errno));
-	return ret;
-}
-
 static int share_all(void)
 {
 	static const char *const where[] = { IMAGES, "/tmp/*.ppm" };
@@ -347,7 +331,11 @@ static int share_all(void)
 		for (size_t j = 0; j < found.gl_pathc; j++) {
 			snprintf(to, sizeof(to), "%s%s", opt_share,
 				 strrchr(found.gl_pathv[j], '/'));
-			ret |= copy(found.gl_pathv[j], to);
+			if (cp_copy(found.gl_pathv[j], to)) {
+				printf("%s to %s: %s\n", found.gl_pathv[j], to,
+				       strerror(errno));
+				ret = -1;
+			}
 		}
 		globfree(&found);
 	}

@@ -5,21 +5,6 @@
  */
 #include "cp_test.h"
 
-static int copy(const char *from, const char *to)
-{
-	static char buf[1 << 20];
-	int in = open(from, O_RDONLY), out = open(to, O_CREAT | O_TRUNC | O_WRONLY, 0644);
-	ssize_t n;
-
-	if (in < 0 || out < 0)
-		return -1;
-	while ((n = read(in, buf, sizeof(buf))) > 0) {
-		if (write(out, buf, n) != n)
-			return -1;
-	}
-	return n || close(out) ? -1 : 0;
-}
-
 int main(int argc, char **argv)
 {
 	int pid, bad;
@@ -32,7 +17,7 @@ int main(int argc, char **argv)
 	pid = cp_exec_stopped((const char *const *)argv + 2);
 	if (pid < 0)
 		return 1;
-	bad = copy(cp_name(pid, 0), argv[1]);
+	bad = cp_copy(cp_name(pid, 0), argv[1]);
 	if (bad)
 		fprintf(stderr, "# copying %s to %s: %s\n", cp_name(pid, 0), argv[1],
 			strerror(errno));

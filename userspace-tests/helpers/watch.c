@@ -16,21 +16,6 @@ static struct chain chain;
 static const char *keep;
 static uint64_t saved, same, image_bytes;
 
-static int copy(const char *from, const char *to)
-{
-	static char buf[1 << 20];
-	int in = open(from, O_RDONLY), out = open(to, O_CREAT | O_TRUNC | O_WRONLY, 0644);
-	ssize_t n;
-
-	if (in < 0 || out < 0)
-		return -1;
-	while ((n = read(in, buf, sizeof(buf))) > 0) {
-		if (write(out, buf, n) != n)
-			return -1;
-	}
-	return n || close(out) ? -1 : 0;
-}
-
 static const char *check(int pid)
 {
 	const struct cp_note *note;
@@ -42,7 +27,7 @@ static const char *check(int pid)
 	saved += note->pages_data;
 	same += note->pages_same;
 	image_bytes += cpimg_file_size(chain.img);
-	if (chain.n == 1 && keep && copy(cpimg_path(chain.img), keep))
+	if (chain.n == 1 && keep && cp_copy(cpimg_path(chain.img), keep))
 		return "the first image cannot be kept";
 	if (chain.n > 1)
 		why = chain_is(&chain, CP_KIND_INCREMENTAL, CP_REASON_CHAIN);

@@ -83,6 +83,15 @@ void *cp_map(size_t len)
 	return mem + PAGE;
 }
 
+/* Such memory at @addr, where nothing may be. */
+void *cp_map_at(void *addr, size_t len)
+{
+	void *mem = mmap(addr, len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
 /* @len bytes more of heap. Not sbrk(): musl has none that grows. */
 void *cp_brk(size_t len)
 {
@@ -423,6 +432,25 @@ int cp_write_file(const char *path, const char *text)
 		close(fd);
 	errno = saved;
 	return n < 0 ? -1 : 0;
+}
+
+/* Return: 0, or -1 and errno. */
+int cp_copy(const char *from, const char *to)
+{
+	static char buf[1 << 20];
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	int out = in < 0 ? -1 : open(to, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
+	ssize_t n = out < 0 ? -1 : 0;
+
+	while (out >= 0 && (n = read(in, buf, sizeof(buf))) > 0) {
+		if (write(out, buf, n) != n)
+			break;
+	}
+	if (in >= 0)
+		close(in);
+	if (out >= 0 && close(out))
+		n = -1;
+	return n ? -1 : 0;
 }
 
 static long number_of_line(const char *path, const char *field)
