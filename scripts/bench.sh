@@ -12,6 +12,7 @@
 # REPEATS=N rounds of each by the clock (default 5). ONLY="--mib 64" and the like:
 # options of userspace-tests/bench/bench.c, to measure less.
 . "$(dirname "$0")/lib.sh"
+. "$top/userspace-tests/lib/criu.sh"
 
 "$top/scripts/deps.sh" bench
 
@@ -43,22 +44,6 @@ results() {	# FILE
 	done
 }
 
-# CRIU is dynamic: it takes its libraries with it. Its kernel has no nf_tables, which
-# it insists on and does not need.
-with_criu() {
-	local criu=/usr/sbin/criu library from source=$top/userspace-tests/bench/criu
-	[ -x "$criu" ] || return 0
-	gcc -O1 -Wall -Wextra -shared -fPIC -Wl,-soname,libnftables.so.1 \
-		-Wl,--version-script="$source/nftables.map" \
-		-o "$out/libnftables.so.1" "$source/nftables.c"
-	guest+=(--add "$criu:$criu")
-	for library in $(ldd "$criu" | grep -o '/[^ ]*'); do
-		from=$library
-		[ "${library##*/}" != libnftables.so.1 ] || from=$out/libnftables.so.1
-		guest+=(--add "$from:$library")
-	done
-}
-
 measure() {
 	local program=(bench)
 	# shellcheck disable=SC2206	# a list
@@ -68,7 +53,7 @@ measure() {
 		run "$BUILD/tests/${program[0]}" "${program[@]:1}" | results "$out/raw.txt"
 		return
 	fi
-	with_criu
+	with_criu "$out" && guest+=("${criu_guest[@]}")
 	run "$top/scripts/guest.sh" --kernel normal --mem "$guest_mib" --timeout 5400 \
 		"${guest[@]}" "/tests/${program[0]}" --guest "${program[@]:1}" |
 		results "$out/raw.txt"

@@ -11,20 +11,13 @@ build='bc binutils bison bzip2 ccache cpio diffutils e2fsprogs elfutils findutil
 check='git shellcheck sparse'
 fuzz='clang llvm'
 bench='gnuplot-nox'
-bench_optional='criu'		# not every Debian has it
+optional='criu'			# not every Debian has it
 
 wanted=$build
 case ${1:-} in
 check)	wanted="$wanted $check" ;;
 fuzz)	wanted="$wanted $fuzz" ;;
-bench)	wanted="$wanted $bench"
-	for package in $bench_optional; do
-		if apt-cache show "$package" >/dev/null 2>&1; then
-			wanted="$wanted $package"
-		else
-			say "  there is no package $package: it is left out of the comparison"
-		fi
-	done ;;
+bench)	wanted="$wanted $bench" ;;
 esac
 [ "${LINUX_SRC:-}" ] || wanted="$wanted $(setting package)"
 
@@ -33,25 +26,26 @@ step deps "Looking for the Debian packages that are needed"
 command -v dpkg-query >/dev/null ||
 	die "this is no Debian: install the counterparts of these by hand, then set LINUX_SRC= to a kernel source and run the later steps: $wanted"
 
+installed() {	# PACKAGE
+	[[ " $(dpkg-query -W -f '${db:Status-Status} ' "$1" 2>/dev/null)" == *' installed '* ]]
+}
+known() {	# PACKAGE
+	apt-cache show "$1" >/dev/null 2>&1
+}
 missing=
 for package in $wanted; do
-	status=$(dpkg-query -W -f '${db:Status-Status} ' "$package" 2>/dev/null) || status=
-	case " $status" in
-	*" installed "*) ;;
-	*) missing="$missing $package" ;;
-	esac
+	installed "$package" || missing="$missing $package"
 done
-if [ -z "$missing" ]; then
-	say "  all of them are here"
-	exit 0
-fi
 
 root=
 if [ "$(id -u)" != 0 ]; then
-	command -v sudo >/dev/null ||
-		die "these packages are missing and there is no sudo; as root run: apt-get install$missing"
 	root=sudo
 	[ -t 0 ] || root='sudo -n'
+	if ! command -v sudo >/dev/null; then
+		[ -z "$missing" ] ||
+			die "these packages are missing and there is no sudo; as root run: apt-get install$missing"
+		optional=
+	fi
 fi
 apt() {
 	$root env DEBIAN_FRONTEND=noninteractive apt-get -y -q \
@@ -66,14 +60,28 @@ install() {
 	apt install --no-install-recommends $missing
 }
 
-say "  installing with apt-get${root:+ (through sudo)}:$missing"
 # apt knows nothing of a package that it never heard of: then the lists are old
 for package in $missing; do
-	if ! apt-cache show "$package" >/dev/null 2>&1; then
+	if ! known "$package"; then
 		update "its lists do not know $package yet"
 		break
 	fi
 done
+for package in $optional; do
+	if installed "$package"; then
+		continue
+	elif known "$package"; then
+		missing="$missing $package"
+	else
+		say "  there is no package $package: what needs it is left out"
+	fi
+done
+if [ -z "$missing" ]; then
+	say "  all of them are here"
+	exit 0
+fi
+
+say "  installing with apt-get${root:+ (through sudo)}:$missing"
 install || { update "the install failed, the lists may be old"; install; } ||
 	die "apt-get could not install:$missing"
 say "  installed ($(elapsed))"
