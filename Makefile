@@ -77,7 +77,7 @@ help:
 	@echo '  bench         measure us against the others: tables and plots (WALL=1: by'
 	@echo '                the clock, in a KVM guest; WALL=here: on this very kernel)'
 	@echo '  test-off      boot a kernel with CONFIG_CP_RANGE off'
-	@echo '  soak          the oracle with random seeds (MINUTES=10; CP_VARIANT=debug)'
+	@echo '  soak          what is random, seed after seed (MINUTES=10; CP_VARIANT=debug)'
 	@echo '  check         checkpatch, sparse, W=1, shellcheck, does the series apply'
 	@echo '  check-each    build after each patch (slow)'
 	@echo '  fuzz          fuzz the reader of images (MINUTES=10)'

@@ -1,59 +1,100 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs the oracle with random seeds, as long as one likes:
+# All that is random, with seed after seed and in guests of all kinds, as long as one
+# likes:
 #
-#	make soak MINUTES=30
+#	make soak MINUTES=30			# on the debug kernel: CP_VARIANT=debug
 #
-# One guest after the other, with 1, 2 and 4 processors, with and without threads
-# that write and KSM. Seeds that fail are named, and how to run them again; their
-# output stays in build/run/soak. CP_VARIANT=debug takes the debug kernel; OPS=N
-# sets the operations a seed, FIRST=N the first seed.
+# A seed is one guest: it says which program runs (the oracle mostly), with how many
+# processors, how the kernel is preempted (kernels with CONFIG_PREEMPT_DYNAMIC, as the
+# debug one is) and whether huge pages come by themselves. Every seed leaves a line in
+# build/run/soak/seeds: the next run goes on from there, and all of them together are
+# the table at the end; MINUTES=0 prints just that. The output of one that fails stays
+# there too. OPS=N sets the operations of a seed, FIRST=N the first seed.
 . "$(dirname "$0")/lib.sh"
-
-step soak "The oracle with random seeds"
 
 minutes=${MINUTES:-10}
 variant=${CP_VARIANT:-normal}
-seed=${FIRST:-$((RANDOM * 32768 + RANDOM))}
-if [ "$variant" = debug ]; then ops=${OPS:-2500}; else ops=${OPS:-20000}; fi
-
 out=$BUILD/run/soak
+seeds=$out/seeds
 mkdir -p "$out"
-end=$((SECONDS + minutes * 60))
-total=0 runs=0 failed=()
+[ -f "$seeds" ] || echo '# seed kernel processors preempt huge-pages program done seconds status' >"$seeds"
+last=$(awk '!/^#/ { n = $1 } END { print n }' "$seeds")
+seed=${FIRST:-$((${last:-$((RANDOM * 32768 + RANDOM))} + 1))}
 
-# Processors, then options of the oracle.
-configs=(
-	'1 '
-	'2 --threads 2'
-	'4 --threads 3 --ksm'
-	'1 --ksm'
-	'2 '
-	'4 --threads 2'
-)
+# Something random is to be found again, so it comes from the seed.
+one_of() { shift $((RANDOM % $#)); echo "$1"; }
 
-while [ $SECONDS -lt $end ]; do
-	config=${configs[runs % ${#configs[@]}]}
-	smp=${config%% *} more=${config#* }
+choose() {
+	local ops=$1
+	RANDOM=$seed
+	smp=$(one_of 1 2 4) preempt=- thp=$(one_of always madvise never)
+	guest=(--kernel "$variant" --smp "$smp" --timeout 3600
+	       --append "transparent_hugepage=$thp")
+	if grep -q '^CONFIG_PREEMPT_DYNAMIC=y' "$work/$variant/.config" 2>/dev/null; then
+		preempt=$(one_of none voluntary full)
+		guest+=(--append "preempt=$preempt")
+	fi
+	case $((RANDOM % 10)) in
+	0)	guest+=(--mem 384) program=(/tests/random_calls "$ops" "$seed") ;;
+	1)	guest+=(--mem 384) program=(/tests/survives) ;;
+	*)	guest+=(--mem 384 --swap 256 --disk 64)
+		program=(/tests/oracle --seed "$seed" --ops "$ops")
+		[ "$smp" = 1 ] || program+=(--threads $((RANDOM % smp)))
+		[ $((RANDOM % 3)) != 0 ] || program+=(--ksm) ;;
+	esac
+}
+
+# What the programs say they have done.
+done_by() {	# LOG
+	sed -n -e 's/^# seed [0-9]*: \([0-9]*\) operations, .*/\1/p' \
+		-e 's/^# \([0-9]*\) calls, .* images checked.*/\1/p' \
+		-e 's/^ok .*fifty_kills.*/50/p' "$1" | tail -n 1
+}
+
+# One row for each kernel, program, and kind of guest; a seed counts in five of them.
+table() {
+	awk '
+	function count(order, row) {
+		row = order row
+		seeds[row]++; time[row] += $8 / 60; failed[row] += $9 != 0
+		if ($6 == "oracle") operations[row] += $7
+	}
+	!/^#/	{
+		sub(".*/", "", $6)
+		count(1, $2 " kernel"); count(2, $6); count(3, $3 " CPU")
+		if ($4 != "-") count(4, "preempt=" $4)
+		count(5, "huge pages " $5); count(9, "all")
+	}
+	END	{
+		printf "%-24s %6s %20s %8s %7s\n", "", "seeds", "oracle operations",
+			"minutes", "failed"
+		for (row in seeds)
+			printf "%s%-23s %6d %20d %8.1f %7d\n", substr(row, 1, 1),
+				substr(row, 2), seeds[row], operations[row], time[row],
+				failed[row] | "sort | cut -c 2-"
+	}' "$seeds"
+}
+
+step soak "All that is random, $minutes minutes on the $variant kernel"
+end=$((SECONDS + minutes * 60)) failed=()
+for ((; SECONDS < end; seed++)); do
+	if [ "$variant" = debug ]; then choose "${OPS:-2500}"; else choose "${OPS:-20000}"; fi
 	log=$out/$seed.log
-	guest=(--kernel "$variant" --mem 384 --smp "$smp" --swap 256 --disk 64 --timeout 1800)
-	# shellcheck disable=SC2206	# a list
-	oracle=(/tests/oracle --seed "$seed" --ops "$ops" $more)
-	status=0
-	"$top/scripts/guest.sh" "${guest[@]}" -- "${oracle[@]}" >"$log" 2>&1 || status=$?
-	runs=$((runs + 1))
-	if [ $status = 0 ]; then
-		total=$((total + $(sed -n 's/^# seed [0-9]*: \([0-9]*\) operations, .*/\1/p' "$log" | tail -1)))
+	status=0 began=$SECONDS
+	"$top/scripts/guest.sh" "${guest[@]}" -- "${program[@]}" >"$log" 2>&1 || status=$?
+	count=$(done_by "$log")
+	echo "$seed $variant $smp $preempt $thp ${program[0]} ${count:-0} $((SECONDS - began)) $status" >>"$seeds"
+	if [ "$status" = 0 ]; then
 		rm -f "$log"
 	else
 		failed+=("$seed")
-		echo "FAILED, status $status: scripts/guest.sh ${guest[*]} -- ${oracle[*]}"
+		echo "FAILED, status $status: scripts/guest.sh ${guest[*]@Q} -- ${program[*]}"
 		echo "        see $log"
 	fi
-	echo "[$((SECONDS / 60)) of $minutes min] $runs seeds, $total operations, ${#failed[@]} failed; last: seed $seed, $smp CPU${more:+, $more}"
-	seed=$((seed + 1))
+	echo "[$((SECONDS / 60)) of $minutes min] seed $seed: ${program[*]#/tests/}, $smp CPU, preempt $preempt, huge pages $thp: ${count:-0} in $((SECONDS - began)) s; ${#failed[@]} failed"
 done
-
+table
 [ "${#failed[@]}" = 0 ] || { echo "Seeds that failed: ${failed[*]}"; exit 1; }
 echo "No seed failed."
