@@ -29,6 +29,7 @@ STEPS.test	:= $(STEPS.kernel) headers tests initramfs tools test
 STEPS.test-debug := $(STEPS.kernel-debug) headers tests initramfs tools test
 STEPS.bench	:= $(STEPS.kernel) kernel-plain headers tests initramfs bench bystanders report
 STEPS.soak	:= $(STEPS.kernel) headers tests initramfs soak
+STEPS.selftests := $(STEPS.kernel) kernel-plain headers tests initramfs deps selftests
 STEPS.check	:= $(STEPS.kernel) headers
 STEPS.check-each := $(STEPS.kernel)
 STEPS.test-off	:= $(STEPS.kernel-off) headers tests initramfs
@@ -52,7 +53,7 @@ SHELL	:= /bin/bash
 .NOTPARALLEL:
 .PHONY: help deps tree refresh kernel kernel-debug kernel-off headers \
 	headers-of-tests tests tools install fuzz initramfs run test test-debug test-off check \
-	check-each shell kernel-plain bench soak \
+	check-each shell kernel-plain bench soak selftests \
 	clean distclean
 
 help:
@@ -76,6 +77,7 @@ help:
 	@echo '  test-debug    the tests on the debug kernel'
 	@echo '  bench         measure us against the others: tables and plots (WALL=1: by'
 	@echo '                the clock, in a KVM guest; WALL=here: on this very kernel)'
+	@echo '  selftests     the kernel'"'"'s own tests, with the series and without'
 	@echo '  test-off      boot a kernel with CONFIG_CP_RANGE off'
 	@echo '  soak          what is random, seed after seed (MINUTES=10; CP_VARIANT=debug)'
 	@echo '  check         checkpatch, sparse, W=1, shellcheck, does the series apply'
@@ -160,6 +162,9 @@ test-off: kernel-off tests
 bench: kernel kernel-plain tests
 	@scripts/bench.sh
 
+selftests: kernel kernel-plain tests
+	@scripts/selftests.sh
+
 check: kernel headers
 	@scripts/check.sh
 
@@ -170,7 +175,7 @@ shell: kernel tests
 	@scripts/shell.sh $(GUEST)
 
 kernels	:= $(addprefix $(BUILD)/,$(notdir $(wildcard kernel-patches/*)))
-others	:= $(addprefix $(BUILD)/,tests tools fuzz run bench initramfs initramfs.cpio init.log shell accelerator)
+others	:= $(addprefix $(BUILD)/,tests tools fuzz run bench selftests initramfs initramfs.cpio init.log shell accelerator)
 
 clean:
 	rm -rf $(foreach k,$(kernels),$(addprefix $k/,normal debug off plain check each) $k/headers*) $(others)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Installs the Debian packages that are missing: deps.sh [check|fuzz|bench]
+# Installs the Debian packages that are missing: deps.sh [check|fuzz|bench|selftests]
 # With an argument, also those that only that target of make needs.
 . "$(dirname "$0")/lib.sh"
 
@@ -11,6 +11,7 @@ build='bc binutils bison bzip2 ccache cpio diffutils e2fsprogs elfutils findutil
 check='git shellcheck sparse'
 fuzz='clang llvm'
 bench='gnuplot-nox'
+selftests='libcap-dev libnuma-dev liburing-dev'
 optional='criu'			# not every Debian has it
 
 wanted=$build
@@ -18,6 +19,7 @@ case ${1:-} in
 check)	wanted="$wanted $check" ;;
 fuzz)	wanted="$wanted $fuzz" ;;
 bench)	wanted="$wanted $bench" ;;
+selftests) wanted="$wanted $selftests" ;;
 esac
 [ "${LINUX_SRC:-}" ] || wanted="$wanted $(setting package)"
 
