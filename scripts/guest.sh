@@ -23,7 +23,9 @@ is kept, and named on stderr.
   --mem MIB                  memory (default 512)
   --smp N                    processors (default 1)
   --swap MIB                 a swap device, switched on
-  --disk MIB                 an empty ext4 on /disk
+  --disk MIB|FILE            on /disk, an empty ext4, or the one in FILE (a path)
+  --disk-log FILE            what is written to that disk, and each flush, in order
+                             (QEMU's blklogwrites); the disk has a volatile cache
   --share DIR                the host's DIR on /host, for writing too
   --add FILE[:PATH]          FILE of the host as PATH (default /tests/<name>)
   --append STRING            more words for the kernel command line
@@ -37,7 +39,7 @@ EOF
 	exit "${1:-125}"
 }
 
-kernel=normal mem=512 smp=1 swap='' disk='' share='' append='' icount='' timeout=''
+kernel=normal mem=512 smp=1 swap='' disk='' disk_log='' share='' append='' icount='' timeout=''
 allow='' kmemleak='' tty='' log='' keep='' add=()
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -50,6 +52,7 @@ while [ $# -gt 0 ]; do
 	--smp)		smp=$2; shift ;;
 	--swap)		swap=$2; shift ;;
 	--disk)		disk=$2; shift ;;
+	--disk-log)	disk_log=$2; shift ;;
 	--share)	share=$2; shift ;;
 	--add)		add+=("$2"); shift ;;
 	--append)	append="$append $2"; shift ;;
@@ -88,11 +91,18 @@ pack() {	# FOLDER
 }
 
 devices=()
-new_disk() {	# FILE; its name in the guest goes to disk_name
-	local letters=abcd n=$((${#devices[@]} / 4))
+new_disk() {	# FILE [LOG]; its name in the guest goes to disk_name
+	local letters=abcd n=$((${#devices[@]} / 4)) log=${2:-}
 	disk_name=vd${letters:n:1}
-	devices+=(-drive "file=$1,if=none,id=$disk_name,format=raw,cache=unsafe"
-		  -device "virtio-blk-pci,drive=$disk_name")
+	if [ "$log" ]; then
+		# It grows no further; holes cost nothing.
+		rm -f "$log"
+		truncate -s 4G "$log"
+		devices+=(-blockdev "driver=blklogwrites,node-name=$disk_name,log-sector-size=512,file.driver=file,file.filename=$1,file.cache.no-flush=on,log.driver=file,log.filename=$log,log.cache.no-flush=on")
+	else
+		devices+=(-drive "file=$1,if=none,id=$disk_name,format=raw,cache=unsafe")
+	fi
+	devices+=(-device "virtio-blk-pci,drive=$disk_name")
 }
 
 mkdir -p "$run/root" "$run/probe"
@@ -103,13 +113,16 @@ mkdir -p "$run/root" "$run/probe"
 		new_disk "$run/swap.img"
 		echo "swap $disk_name"
 	fi
-	if [ "$disk" ]; then
+	if [[ $disk == */* ]]; then
+		new_disk "$disk" "$disk_log"
+		echo "disk $disk_name"
+	elif [ "$disk" ]; then
 		truncate -s "${disk}M" "$run/disk.img"
 		# only features that the oldest kernel knows
 		mke2fs -q -F -t ext4 -m 0 \
 			-O none,has_journal,ext_attr,dir_index,filetype,extent,sparse_super,large_file \
 			"$run/disk.img" >/dev/null 2>&1
-		new_disk "$run/disk.img"
+		new_disk "$run/disk.img" "$disk_log"
 		echo "disk $disk_name"
 	fi
 	if [ "$share" ]; then
