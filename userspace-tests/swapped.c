@@ -178,28 +178,6 @@ TEST_F(swapped, meanwhile)
 	pthread_join(t, NULL);
 }
 
-/* A child that holds all of the memory but @kb, and can not be swapped out. */
-static pid_t hold_memory_but(long kb)
-{
-	size_t size = (cp_meminfo("MemAvailable") - kb) << 10;
-	pid_t pid = fork();
-	char *mem;
-
-	if (pid)
-		return pid;
-	cp_write_file("/proc/self/oom_score_adj", "-1000");
-	cp_write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
-	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		   -1, 0);
-	if (mem == MAP_FAILED)
-		_exit(1);
-	madvise(mem, size, MADV_HUGEPAGE);
-	if (mlock(mem, size))
-		_exit(1);
-	for (;;)
-		pause();
-}
-
 /* More than the memory there is, so that the walk itself pushes pages out. */
 TEST_F(swapped, under_real_pressure)
 {
@@ -214,7 +192,7 @@ TEST_F(swapped, under_real_pressure)
 	if (cp_meminfo("MemAvailable") < 0)
 		SKIP(return, "the kernel does not say how much memory there is");
 	munmap(self->mem, len);
-	pid = hold_memory_but(size >> 11);
+	pid = cp_hold_memory_but(size >> 11);
 	ASSERT_TRUE(cp_wait_stopped(pid));
 	mem = cp_map(size);
 	madvise(mem, size, MADV_NOHUGEPAGE);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the tests share: taking a checkpoint, and holding an image against it. */
 #include <stdarg.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 
 #include "cp_test.h"
@@ -479,6 +480,33 @@ long cp_vmstat(const char *field)
 long cp_meminfo(const char *field)
 {
 	return number_of_line("/proc/meminfo", field);
+}
+
+/*
+ * A child that holds all of the memory but @kb, and can not be swapped out; it has
+ * done so when cp_wait_stopped() says that it stands still. It dies with its parent.
+ * Return: its pid.
+ */
+int cp_hold_memory_but(long kb)
+{
+	size_t size = (cp_meminfo("MemAvailable") - kb) << 10;
+	pid_t pid = fork();
+	char *mem;
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	cp_write_file("/proc/self/oom_score_adj", "-1000");
+	cp_write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		   -1, 0);
+	if (mem == MAP_FAILED)
+		_exit(1);
+	madvise(mem, size, MADV_HUGEPAGE);
+	if (mlock(mem, size))
+		_exit(1);
+	for (;;)
+		pause();
 }
 
 /* With KASAN and kmemleak some ten times slower: less memory will do there. */

@@ -88,6 +88,7 @@ int cp_write_file(const char *path, const char *text);
 int cp_copy(const char *from, const char *to);
 long cp_vmstat(const char *field);
 long cp_meminfo(const char *field);
+int cp_hold_memory_but(long kb);
 bool cp_debug_kernel(void);
 uint64_t cp_pagemap(const void *mem);
 uint64_t cp_kpageflags(const void *mem);
