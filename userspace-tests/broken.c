@@ -153,6 +153,23 @@ TEST_F(broken, limit)
 	RECOVERS();
 }
 
+TEST_F(broken, quota)
+{
+	if (mount("none", "/tmp", "tmpfs", 0, "usrquota,usrquota_block_hardlimit=8m"))
+		SKIP(return, "no quota on tmpfs: %s", strerror(errno));
+	ASSERT_EQ(0, chmod("/tmp", 01777));
+	/* root's quota is not limited on every kernel */
+	ASSERT_EQ(0, setresuid(1000, 1000, 1000));
+	ASSERT_OK(chain_full(&self->c, self->mem, LEN));
+	change(self->mem, PAGES, 1);
+	ASSERT_NE(0, inc_cp_range(self->mem, self->mem + LEN));
+	ASSERT_EQ(EDQUOT, errno);
+	/* room for the next one */
+	chain_close(&self->c);
+	chain_remove();
+	RECOVERS();
+}
+
 TEST_F(broken, image_that_exists)
 {
 	const char *name;
