@@ -19,6 +19,7 @@ STEPS.kernel	:= $(STEPS.tree) kernel
 STEPS.kernel-debug := $(STEPS.tree) kernel-debug
 STEPS.kernel-off := $(STEPS.tree) kernel-off
 STEPS.kernel-plain := $(STEPS.tree) kernel-plain
+STEPS.kernel-coverage := $(STEPS.tree) kernel-coverage
 STEPS.headers	:= $(STEPS.tree) headers
 STEPS.tests	:= $(STEPS.headers) tests initramfs
 STEPS.tools	:= deps tools
@@ -27,6 +28,7 @@ STEPS.run	:= $(STEPS.kernel) headers tests initramfs tools run
 STEPS.shell	:= $(STEPS.kernel) headers tests initramfs
 STEPS.test	:= $(STEPS.kernel) headers tests initramfs tools test
 STEPS.test-debug := $(STEPS.kernel-debug) headers tests initramfs tools test
+STEPS.coverage	:= $(STEPS.kernel-coverage) headers tests initramfs tools deps test coverage
 STEPS.bench	:= $(STEPS.kernel) kernel-plain headers tests initramfs bench bystanders report
 STEPS.soak	:= $(STEPS.kernel) headers tests initramfs soak
 STEPS.selftests := $(STEPS.kernel) kernel-plain headers tests initramfs deps selftests
@@ -45,15 +47,15 @@ verbose	:= $(if $(filter undefined,$(origin TESTS)),,--verbose)
 # The long ones first, so that no processor waits for them in the end.
 long	:= $(wildcard $(addprefix userspace-tests/,cost.c restore_cost.c races.c oracle.c))
 TESTS	?= $(long) $(filter-out $(long),$(sort $(wildcard userspace-tests/*.c userspace-tests/*.t)))
-# counted instructions say nothing about a debug kernel
-test-debug: override TESTS := $(filter-out %cost.c,$(TESTS))
+# counted instructions say nothing about a kernel that does more
+test-debug coverage: override TESTS := $(filter-out %cost.c,$(TESTS))
 say	= @. scripts/lib.sh; step
 
 SHELL	:= /bin/bash
 .NOTPARALLEL:
 .PHONY: help deps tree refresh kernel kernel-debug kernel-off headers \
 	headers-of-tests tests tools install fuzz initramfs run test test-debug test-off check \
-	check-each shell kernel-plain bench soak selftests \
+	check-each shell kernel-plain kernel-coverage coverage bench soak selftests \
 	clean distclean
 
 help:
@@ -65,7 +67,8 @@ help:
 	@echo '  deps          install the Debian packages that are missing'
 	@echo '  tree          unpack the kernel source and push the series'
 	@echo '  kernel        build the kernel (kernel-debug: with KASAN, lockdep, kmemleak;'
-	@echo '                kernel-off: with CONFIG_CP_RANGE off; kernel-plain: without the series)'
+	@echo '                kernel-off: with CONFIG_CP_RANGE off; kernel-plain: without the series;'
+	@echo '                kernel-coverage: counts which lines run)'
 	@echo '  headers       install its headers for the tests'
 	@echo '  tests         build the test programs and the initramfs'
 	@echo '  tools         build cpimg and libcpimg, the tools that read images'
@@ -75,12 +78,14 @@ help:
 	@echo '  refresh       put what was edited in $(patsubst $(CURDIR)/%,%,$(BUILD))/$(KERNEL)/linux into the patches'
 	@echo '                (PATCH=name: files new to the series go there)'
 	@echo '  test-debug    the tests on the debug kernel'
+	@echo '  coverage      which lines of the new kernel files the tests run: a table, and'
+	@echo '                which do not'
 	@echo '  bench         measure us against the others: tables and plots (WALL=1: by'
 	@echo '                the clock, in a KVM guest; WALL=here: on this very kernel)'
 	@echo '  selftests     the kernel'"'"'s own tests, with the series and without'
 	@echo '  test-off      boot a kernel with CONFIG_CP_RANGE off'
 	@echo '  soak          what is random, seed after seed (MINUTES=10; CP_VARIANT=debug)'
-	@echo '  check         checkpatch, sparse, W=1, shellcheck, does the series apply'
+	@echo '  check         checkpatch, sparse, W=1, clang, coccicheck, shellcheck, does it apply'
 	@echo '  check-each    build after each patch (slow)'
 	@echo '  fuzz          fuzz the reader of images (MINUTES=10)'
 	@echo '  shell         a shell in a guest (GUEST="--mem 1024": options of guest.sh)'
@@ -109,6 +114,9 @@ kernel-off: tree
 
 kernel-plain: tree
 	@scripts/kernel.sh plain
+
+kernel-coverage: tree
+	@scripts/kernel.sh coverage
 
 headers: tree
 	@scripts/headers.sh
@@ -153,6 +161,14 @@ test-debug: kernel-debug tests tools
 	$(say) test "Tests on the debug kernel, each in a fresh guest"
 	@CP_VARIANT=debug $(prove)
 
+# A test that fails is no reason to keep the report back.
+coverage: kernel-coverage tests tools
+	@scripts/deps.sh coverage
+	$(say) test "Tests on the coverage kernel, each in a fresh guest"
+	@rm -rf $(BUILD)/coverage/data
+	@status=0; CP_VARIANT=coverage $(prove) || status=$$?; \
+		scripts/coverage.sh $(if $(verbose),,95) && exit $$status
+
 soak: kernel$(if $(filter debug,$(CP_VARIANT)),-debug) tests
 	@scripts/soak.sh
 
@@ -175,10 +191,10 @@ shell: kernel tests
 	@scripts/shell.sh $(GUEST)
 
 kernels	:= $(addprefix $(BUILD)/,$(notdir $(wildcard kernel-patches/*)))
-others	:= $(addprefix $(BUILD)/,tests tools fuzz run bench selftests initramfs initramfs.cpio init.log shell accelerator)
+others	:= $(addprefix $(BUILD)/,tests tools coverage fuzz run bench selftests initramfs initramfs.cpio init.log shell accelerator)
 
 clean:
-	rm -rf $(foreach k,$(kernels),$(addprefix $k/,normal debug off plain check each) $k/headers*) $(others)
+	rm -rf $(foreach k,$(kernels),$(addprefix $k/,normal debug off plain coverage check each) $k/headers*) $(others)
 
 # BUILD may be a folder that has other things in it
 distclean:

@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Installs the Debian packages that are missing: deps.sh [check|fuzz|bench|selftests]
+# Installs the Debian packages that are missing: deps.sh [check|coverage|fuzz|bench|selftests]
 # With an argument, also those that only that target of make needs.
 . "$(dirname "$0")/lib.sh"
 
 build='bc binutils bison bzip2 ccache cpio diffutils e2fsprogs elfutils findutils flex
 	g++ gcc gdb kmod libc6-dev libelf-dev libssl-dev linux-libc-dev make mandoc musl-tools
 	patch perl python3 python3-pyelftools qemu-system-x86 quilt rsync sqlite3 xz-utils zlib1g-dev'
-check='git shellcheck sparse'
+check='clang coccinelle git shellcheck sparse'
+coverage='gcovr'
 fuzz='clang llvm'
 bench='gnuplot-nox'
 selftests='libcap-dev libnuma-dev liburing-dev'
@@ -17,6 +18,7 @@ optional='criu'			# not every Debian has it
 wanted=$build
 case ${1:-} in
 check)	wanted="$wanted $check" ;;
+coverage) wanted="$wanted $coverage" ;;
 fuzz)	wanted="$wanted $fuzz" ;;
 bench)	wanted="$wanted $bench" ;;
 selftests) wanted="$wanted $selftests" ;;

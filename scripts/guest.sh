@@ -18,8 +18,9 @@ Boots a guest, runs PROGRAM in it (a path in the guest: test programs are in
 signal n. 125: the guest panicked, hung, died, or its kernel complained; its log
 is kept, and named on stderr.
 
-  --kernel normal|debug|off|plain  which kernel (default normal); or set
-                             KERNEL_IMAGE to a bzImage
+  --kernel normal|debug|off|plain|coverage  which kernel (default normal); or set
+                             KERNEL_IMAGE to a bzImage. What a guest of "coverage"
+                             counted goes to build/coverage/data
   --mem MIB                  memory (default 512)
   --smp N                    processors (default 1)
   --swap MIB                 a swap device, switched on
@@ -130,6 +131,12 @@ mkdir -p "$run/root" "$run/probe"
 		share=$(cd "$share" && pwd)
 		devices+=(-virtfs "local,path=$share,mount_tag=host,security_model=none")
 		echo share
+	fi
+	if [ "$kernel" = coverage ]; then
+		mkdir -p "$BUILD/coverage/data"
+		counts=$(mktemp -d "$BUILD/coverage/data/$name.XXXXXX")
+		devices+=(-virtfs "local,path=$counts,mount_tag=coverage,security_model=none")
+		echo coverage
 	fi
 	[ -z "$tty" ] || echo tty
 	[ -z "$kmemleak" ] || echo kmemleak

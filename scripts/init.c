@@ -9,6 +9,7 @@
  *	share		mount the host's folder on /host
  *	tty		the program talks to a person: leave the terminal cooked
  *	kmemleak	look for leaked kernel memory when the program has ended
+ *	coverage	give gcov's counts to the host when the program has ended
  *	arg ARG		the program, then its arguments
  *
  * The program talks on ttyS1; the kernel log and the lines "guest: ..." go to
@@ -17,6 +18,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,6 +36,7 @@
 
 #define EXIT_PORT	0x501	/* QEMU's isa-debug-exit */
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
+#define GCOV		"/sys/kernel/debug/gcov"
 #define MAX_ARGS	64
 #define CONF_SIZE	16384
 
@@ -62,7 +65,7 @@ static const struct {
 };
 
 static char *args[MAX_ARGS + 1];
-static int nargs, tty, kmemleak;
+static int nargs, tty, kmemleak, coverage;
 
 /* A line in the kernel log, whole: the console could mix it with the kernel's. */
 static void say(const char *fmt, ...)
@@ -131,13 +134,14 @@ static void mount_all(void)
 	symlink("/proc/self/fd", "/dev/fd");
 }
 
-static void mount_share(void)
+/* A folder of the host. */
+static void mount_host(const char *tag, const char *where)
 {
-	mkdir("/host", 0755);
-	if (mount("host", "/host", "9p", 0,
+	mkdir(where, 0755);
+	if (mount(tag, where, "9p", 0,
 		  "trans=virtio,version=9p2000.L,msize=262144") &&
-	    mount("host", "/host", "9p", 0, "trans=virtio,version=9p2000.u"))
-		die("mount", "/host");
+	    mount(tag, where, "9p", 0, "trans=virtio,version=9p2000.u"))
+		die("mount", where);
 }
 
 static void swap_on(const char *dev)
@@ -179,11 +183,13 @@ static void read_conf(void)
 		else if (!strcmp(line, "disk"))
 			mount_disk(value);
 		else if (!strcmp(line, "share"))
-			mount_share();
+			mount_host("host", "/host");
 		else if (!strcmp(line, "tty"))
 			tty = 1;
 		else if (!strcmp(line, "kmemleak"))
 			kmemleak = 1;
+		else if (!strcmp(line, "coverage"))
+			coverage = 1;
 		else if (!strcmp(line, "arg") && nargs < MAX_ARGS)
 			args[nargs++] = value;
 	}
@@ -271,6 +277,43 @@ static void scan_kmemleak(void)
 	close(fd);
 }
 
+/* The files that are profiled are all of one folder: their names will do. */
+static int save_counts(const char *path, const struct stat *st, int type,
+		       struct FTW *ftw)
+{
+	const char *name = path + ftw->base;
+	size_t len = strlen(name);
+	char to[256], buf[4096];
+	ssize_t n;
+	int in, out;
+
+	(void)st;
+	if (type != FTW_F || len < 5 || strcmp(name + len - 5, ".gcda"))
+		return 0;
+	snprintf(to, sizeof(to), "/coverage/%s", name);
+	in = open(path, O_RDONLY);
+	if (in < 0)
+		die("open", path);
+	out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	if (out < 0)
+		die("open", to);
+	while ((n = read(in, buf, sizeof(buf))) > 0)
+		if (write(out, buf, n) != n)
+			die("write", to);
+	if (n < 0)
+		die("read", path);
+	close(in);
+	close(out);
+	return 0;
+}
+
+static void save_coverage(void)
+{
+	mount_host("coverage", "/coverage");
+	if (nftw(GCOV, save_counts, 16, FTW_PHYS))
+		die("look into", GCOV);
+}
+
 int main(void)
 {
 	int out, status = 0;
@@ -297,6 +340,8 @@ int main(void)
 	tcdrain(out);
 	if (kmemleak)
 		scan_kmemleak();
+	if (coverage)
+		save_coverage();
 	say("exit status %d", status);
 	stop(status);
 }

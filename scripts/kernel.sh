@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Configures and builds a kernel: kernel.sh normal|debug|off|plain
-# "off" is the normal one without CONFIG_CP_RANGE, "plain" one without the series.
+# Configures and builds a kernel: kernel.sh normal|debug|off|plain|coverage
+# "off" is the normal one without CONFIG_CP_RANGE, "plain" one without the series,
+# "coverage" counts which lines of the series' own folder run.
 . "$(dirname "$0")/lib.sh"
 
-variant=${1:?normal, debug, off or plain}
+variant=${1:?normal, debug, off, plain or coverage}
 out=$work/$variant
 log=$out/build.log
 image=$out/arch/x86/boot/bzImage
@@ -18,7 +19,7 @@ fragments() {
 	cat "$patches/config"
 	case $variant in
 	normal)	;;
-	debug)	cat "$patches/debug.config" ;;
+	debug|coverage) cat "$patches/$variant.config" ;;
 	off|plain) echo CONFIG_CP_RANGE=n ;;
 	*)	die "no such kernel: $variant" ;;
 	esac
@@ -56,14 +57,20 @@ expected() {
 	cat "$out/objects" 2>/dev/null || setting "objects_${kind}"
 }
 
+# Only the new files are profiled: make looks at this anew in each folder ($(obj)),
+# so that no Makefile of the kernel need be changed.
+profile=()
+# shellcheck disable=SC2016	# for make
+[ "$variant" != coverage ] || profile=('GCOV_PROFILE=$(if $(filter mm/cp_range,$(obj)),y)')
+
 build() {
 	local total=0
 	[ -f "$out/vmlinux" ] || total=$(expected)
 	if [ "$V" = 1 ]; then
-		kernel_make O="$out" V=1 bzImage 2>&1 | tee "$log" >&2
+		kernel_make O="$out" "${profile[@]}" V=1 bzImage 2>&1 | tee "$log" >&2
 		return
 	fi
-	kernel_make O="$out" bzImage 2>&1 | tee "$log" |
+	kernel_make O="$out" "${profile[@]}" bzImage 2>&1 | tee "$log" |
 		{ grep --line-buffered '^  [A-Z]' || true; } | progress "$variant kernel" "$total" objects
 }
 
