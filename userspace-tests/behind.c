@@ -286,6 +286,35 @@ TEST_F(behind, all_of_a_clean_huge_page)
 	MATCHES();
 }
 
+/* Whoever holds a piece of it may write to it: then it is saved each time. */
+TEST_F(behind, clean_huge_page_that_somebody_holds)
+{
+	struct iovec iov = { self->mem + HUGE, PAGE };
+	int pipes[2];
+
+	cp_write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
+	ASSERT_EQ(self->mem, mmap(self->mem, LEN, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	madvise(self->mem, LEN, MADV_HUGEPAGE);
+	cp_fill(self->mem, LEN, 3);
+	if (!(cp_kpageflags(self->mem + HUGE) & (1ULL << 22)))
+		SKIP(return, "no huge page to be had");
+	ASSERT_EQ(0, madvise(self->mem, LEN, MADV_FREE));
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ((ssize_t)PAGE, vmsplice(pipes[1], &iov, 1, 0));
+	ASSERT_OK(chain_full(&self->c, self->mem, LEN));
+	INC();
+	ASSERT_EQ(HUGE / PAGE, chain_pages(&self->c, self->mem, HUGE, CPIMG_SAME));
+	ASSERT_EQ(HUGE / PAGE, chain_pages(&self->c, self->mem + HUGE, HUGE, CPIMG_DATA));
+	MATCHES();
+	close(pipes[0]);
+	close(pipes[1]);
+	INC();
+	INC();
+	ASSERT_EQ(PAGES, COUNT(SAME));
+	MATCHES();
+}
+
 TEST_F(behind, vmsplice)
 {
 	struct iovec iov;

@@ -265,4 +265,37 @@ TEST_F(holes, that_userfaultfd_would_fill_are_left_alone)
 	close(uffd);
 }
 
+#if defined(UFFD_FEATURE_WP_UNPOPULATED) && defined(UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
+/* A mark in the page table, to tell of writes to come, is nothing yet. */
+TEST_F(holes, marked_by_userfaultfd)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API, .features = UFFD_FEATURE_WP_UNPOPULATED |
+			UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
+	};
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
+	struct uffdio_writeprotect wp = { .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	size_t len[2] = { PAGES * PAGE, HUGE };
+	char *mem[2] = { self->mem };
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api))
+		SKIP(return, "no UFFD_FEATURE_WP_UNPOPULATED: %s", strerror(errno));
+	cp_write_file("/proc/sys/vm/nr_hugepages", "1");
+	mem[1] = mmap(NULL, HUGE, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	for (int i = 0; i < 2 && mem[i] != MAP_FAILED; i++) {
+		reg.range.start = (uintptr_t)mem[i];
+		reg.range.len = len[i];
+		wp.range = reg.range;
+		ASSERT_EQ(0, ioctl(fd, UFFDIO_REGISTER, &reg)) TH_LOG("%m");
+		ASSERT_EQ(0, ioctl(fd, UFFDIO_WRITEPROTECT, &wp)) TH_LOG("%m");
+		TAKE(mem[i], len[i]);
+		EXPECT_OK(cp_is(self->img, mem[i], len[i], CPIMG_HOLE, CP_HOLE_ZERO));
+	}
+	close(fd);
+	cp_write_file("/proc/sys/vm/nr_hugepages", "0");
+}
+#endif
+
 TEST_HARNESS_MAIN

@@ -148,4 +148,21 @@ TEST_F(hugetlb, read_only_and_none)
 	EXPECT_OK(cp_is(self->img, self->mem + HUGE, HUGE, CPIMG_SKIPPED, CP_SKIP_NOREAD));
 }
 
+/* More than one page table of the level above spans: there are none for most of it. */
+TEST_F(hugetlb, gigabytes_untouched_are_a_hole)
+{
+	size_t len = 3UL << 30;
+	char *mem;
+
+	/* The whole pool is reserved for it. */
+	ASSERT_EQ(0, munmap(self->mem, PAGES * HUGE));
+	mem = mmap(NULL, len, PROT_READ | PROT_WRITE, variant->flags |
+		   MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0);
+	ASSERT_NE(MAP_FAILED, mem) TH_LOG("%m");
+	cp_fill(mem, HUGE, 8);
+	TAKE(mem, len);
+	EXPECT_OK(cp_same_bytes(self->img, mem, HUGE));
+	EXPECT_OK(cp_is(self->img, mem + HUGE, len - HUGE, CPIMG_HOLE, CP_HOLE_ZERO));
+}
+
 TEST_HARNESS_MAIN

@@ -6,7 +6,10 @@
  */
 #include <time.h>
 
-#include "cp_test.h"
+#define _GNU_SOURCE
+#include <pthread.h>
+
+#include "chain.h"
 #include "harness.h"
 
 static char *mem;
@@ -192,6 +195,42 @@ TEST(ends_soon)
 			cpimg_close(img);
 			unlink(cp_name(pid, n));
 		}
+	}
+}
+
+static void *save_again(void *arg)
+{
+	(void)arg;
+	for (unsigned long n = 0; !cp_range(mem, mem + len); n++)
+		unlink(cp_name(cp_gettid(), n));
+	return NULL;
+}
+
+/* Those that wait for another thread's checkpoint to end do not keep it either. */
+TEST(ends_soon_in_all_threads)
+{
+	len = 8UL << 20;
+	mem = cp_map(len);
+	cp_fill(mem, len, 3);
+	for (int i = 0; i < 10; i++) {
+		pthread_t thread;
+		double start;
+		int status;
+		pid_t pid = fork();
+
+		if (!pid) {
+			for (int t = 0; t < 4; t++)
+				pthread_create(&thread, NULL, save_again, NULL);
+			pthread_join(thread, NULL);
+			_exit(1);
+		}
+		usleep(200000 + 7000 * i);
+		start = now();
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("status 0x%x", status);
+		EXPECT_GT(20, now() - start);
+		chain_remove();
 	}
 }
 

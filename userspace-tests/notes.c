@@ -348,4 +348,60 @@ TEST_F(process, registers_are_of_its_class)
 	EXPECT_EQ(CPIMG_DATA, run->cls);
 }
 
+/* Below folders with long names, 3,500 characters in all; back again with -1. */
+static int deep(int levels)
+{
+	char name[251];
+
+	memset(name, 'd', 250);
+	name[250] = '\0';
+	if (levels < 0)
+		return chdir("..") || rmdir(name);
+	return mkdir(name, 0700) || chdir(name);
+}
+
+/* The names of mapped files have room up to a bound; the image is as good. */
+TEST(files_beyond_what_the_note_holds)
+{
+	enum { LEVELS = 14, MAPPINGS = 800 };
+	struct cpimg_elfnote en;
+	struct cpimg *img;
+	const char *name;
+	uint64_t count;
+	int fd;
+
+	ASSERT_EQ(0, chdir("/tmp"));
+	for (int i = 0; i < LEVELS; i++)
+		ASSERT_EQ(0, deep(1)) TH_LOG("%m");
+	fd = open("file", O_CREAT | O_RDWR, 0600);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, PAGE));
+	for (int i = 0; i < MAPPINGS; i++)
+		ASSERT_NE(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0));
+	cp_fill(page, sizeof(page), 1);
+	img = cp_take(page, sizeof(page));
+	ASSERT_NE(NULL, img);
+	EXPECT_OK(cp_same_bytes(img, page, sizeof(page)));
+
+	if (cpimg_find_note(img, "CORE", NT_FILE, &en)) {
+		count = word(&en, 0, 64);
+		EXPECT_LT(MAPPINGS / 2, count);
+		EXPECT_GT(MAPPINGS, count);
+		/* As many names as it says, the last one whole. */
+		name = (const char *)en.desc + (2 + 3 * count) * 8;
+		for (; count; count--) {
+			const char *end = (const char *)en.desc + en.size;
+
+			ASSERT_GT(end, name);
+			ASSERT_NE(NULL, memchr(name, 0, end - name));
+			name += strlen(name) + 1;
+		}
+		EXPECT_EQ((const char *)en.desc + en.size, name);
+	}
+	cpimg_close(img);
+	unlink("file");
+	for (int i = 0; i < LEVELS; i++)
+		deep(-1);
+}
+
 TEST_HARNESS_MAIN

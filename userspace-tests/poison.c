@@ -130,4 +130,25 @@ TEST_F(poison, marked_by_userfaultfd)
 }
 #endif
 
+/* Of a hugetlb page all is lost with any of it. */
+TEST_F(poison, of_a_hugetlb_page)
+{
+	char *mem;
+
+	if (cp_write_file("/proc/sys/vm/nr_hugepages", "3"))
+		SKIP(return, "no hugetlb: %s", strerror(errno));
+	mem = mmap(NULL, 3 * HUGE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	if (mem == MAP_FAILED)
+		SKIP(return, "no three huge pages: %s", strerror(errno));
+	cp_fill(mem, 3 * HUGE, 4);
+	POISON(mem + HUGE + 5 * PAGE);
+	self->img = cp_take(mem, 3 * HUGE);
+	ASSERT_NE(NULL, self->img);
+	EXPECT_EQ(0, buses);
+	EXPECT_OK(cp_same_bytes(self->img, mem, HUGE));
+	EXPECT_OK(cp_is(self->img, mem + HUGE, HUGE, CPIMG_SKIPPED, CP_SKIP_POISON));
+	EXPECT_OK(cp_same_bytes(self->img, mem + 2 * HUGE, HUGE));
+}
+
 TEST_HARNESS_MAIN
