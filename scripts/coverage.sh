@@ -15,8 +15,7 @@ known=$top/userspace-tests/COVERAGE
 step coverage "Which lines of the new kernel files ran, in $report"
 
 # A guest that was killed on purpose leaves none.
-find "$data" -mindepth 1 -type d -empty -delete 2>/dev/null || true
-mapfile -t guests < <(find "$data" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sort)
+mapfile -t guests < <(find "$data" -name '*.gcda' -printf '%h\n' 2>/dev/null | sort -u)
 [ "${#guests[@]}" -gt 0 ] || die "no guest has left counts in $data; run 'make coverage'"
 
 rm -rf "$merged"

@@ -31,7 +31,7 @@ is kept, and named on stderr.
   --add FILE[:PATH]          FILE of the host as PATH (default /tests/<name>)
   --append STRING            more words for the kernel command line
   --icount                   one instruction is one nanosecond: for counting
-  --timeout SECONDS          after which it hangs (default 180, debug 600)
+  --timeout SECONDS          after which it hangs (default 180, debug and coverage 600)
   --allow REGEX              lines of the kernel log that are no complaint
   --log FILE                 keep the kernel log there, whatever happens
   --kmemleak                 look for leaked kernel memory at the end (debug)
@@ -71,7 +71,10 @@ while [ $# -gt 0 ]; do
 	shift
 done
 [ $# -gt 0 ] || usage
-[ "$timeout" ] || { timeout=180; [ "$kernel" != debug ] || timeout=600; }
+case $kernel in
+debug | coverage) timeout=${timeout:-600} ;;
+*)		timeout=${timeout:-180} ;;
+esac
 
 target=kernel-$kernel
 image=${KERNEL_IMAGE:-$work/$kernel/arch/x86/boot/bzImage}
