@@ -435,4 +435,32 @@ TEST_F(incremental, fork_and_write_needs_no_memory)
 	munmap(mem, len);
 }
 
+/* What is kept of memory that went must not be taken for what comes there later. */
+TEST_F(incremental, unmapped_and_mapped_again)
+{
+	size_t len = 256UL << 20, step = 32UL << 20;
+	char *mem = cp_map_at((void *)0x210000000000UL, len);
+
+	ASSERT_NE(NULL, mem);
+	madvise(mem, len, MADV_NOHUGEPAGE);
+	for (size_t at = 0; at < len; at += step)
+		mem[at] = 'a';
+	ASSERT_OK(chain_full(&self->c, mem, len));
+	ASSERT_OK(chain_inc(&self->c, mem, len));
+	ASSERT_EQ(0, cpimg_note(self->c.img)->pages_data);
+	ASSERT_EQ(0, munmap(mem, len));
+	ASSERT_OK(chain_inc(&self->c, mem, len));
+	ASSERT_EQ(0, cpimg_note(self->c.img)->runs);
+	ASSERT_EQ(mem, cp_map_at(mem, len));
+	madvise(mem, len, MADV_NOHUGEPAGE);
+	for (size_t at = 0; at < len; at += step)
+		*(volatile char *)(mem + at);
+	mem[step] = 'b';
+	ASSERT_OK(chain_inc(&self->c, mem, len));
+	ASSERT_EQ(1, cpimg_note(self->c.img)->pages_data);
+	ASSERT_OK(chain_has(&self->c, mem + step, mem + step, PAGE));
+	ASSERT_OK(chain_has(&self->c, mem, mem, PAGE));
+	ASSERT_EQ(0, munmap(mem, len));
+}
+
 TEST_HARNESS_MAIN

@@ -88,4 +88,37 @@ TEST_F(many_runs, are_all_there_and_right)
 	}
 }
 
+TEST(of_a_32_bit_program)
+{
+	const char *helper = cp_helper("many_runs_32");
+	struct cpimg *img;
+	Elf32_Ehdr eh;
+	Elf32_Shdr sh;
+	int status;
+	size_t n;
+	pid_t pid = fork();
+
+	if (!pid) {
+		execl(helper, helper, NULL);
+		_exit(errno == ENOEXEC ? 127 : 3);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+		SKIP(return, "no 32-bit programs");
+	ASSERT_EQ(0, status);
+	img = cp_open(pid, 0);
+	unlink(cp_name(pid, 0));
+	ASSERT_NE(NULL, img);
+	EXPECT_EQ(32, cpimg_bits(img));
+	cpimg_runs(img, &n);
+	EXPECT_EQ(65540, n);
+	ASSERT_EQ(sizeof(eh), pread(cpimg_fd(img), &eh, sizeof(eh), 0));
+	EXPECT_EQ(PN_XNUM, eh.e_phnum);
+	EXPECT_EQ(1, eh.e_shnum);
+	ASSERT_EQ(sizeof(sh), pread(cpimg_fd(img), &sh, sizeof(sh), eh.e_shoff));
+	EXPECT_EQ(65541, sh.sh_info);
+	EXPECT_EQ(SHT_NULL, sh.sh_type);
+	cpimg_close(img);
+}
+
 TEST_HARNESS_MAIN
