@@ -94,7 +94,7 @@ warnings() {	# TREE O-FOLDER OPTIONS-OF-MAKE...
 		echo "$log: not everything compiled"
 	# The helpers that lock a page table bear no annotation, so that sparse finds
 	# an unlock too many wherever in mm they are used.
-	grep -hE '(warning|error):' "$log" | grep -v 'context imbalance' | sed "s|^$linux/||; s|^\.\./[^ ]*linux[^/]*/||" |
+	{ grep -hE '(warning|error):' "$log" || true; } | { grep -v 'context imbalance' || true; } | sed "s|^$linux/||; s|^\.\./[^ ]*linux[^/]*/||" |
 		sed -E 's/:[0-9]+(:[0-9]+)?:/:/' | sort -u
 }
 

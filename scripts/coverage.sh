@@ -34,15 +34,23 @@ logged "$report/gcovr.log" gcovr gcovr --root "$linux" --filter "$linux/mm/cp_ra
 	"$merged"
 
 python3 - "$report/lines.json" "$linux" "$known" "${1:-0}" <<'END' | tee "$report/report.txt"
-import collections, json, os, sys
+import collections, json, os, re, sys
 
 lines, linux, known, wanted = sys.argv[1:]
 reasons = set()
 if os.path.exists(known):
     for line in open(known):
-        name, colon, text = line.partition(": ")
-        if colon and name.endswith((".c", ".h")):
-            reasons.add((name, text.strip()))
+        match = re.match(r"(\S+\.[ch]) (\w+): (.*)", line)
+        if match:
+            reasons.add(match.groups())
+
+# Kernel style: only a function begins in the first column and has a parenthesis.
+def function(source, number):
+    for line in reversed(source[:number]):
+        match = re.match(r"[A-Za-z].*?(\w+)\(", line)
+        if match:
+            return match[1]
+    return "-"
 
 ran = collections.Counter()
 total = collections.Counter()
@@ -59,7 +67,8 @@ for file in json.load(open(lines))["files"]:
         if count[number]:
             ran[name] += 1
         else:
-            missing.append((name, number, source[number - 1].strip()))
+            missing.append((name, function(source, number),
+                            source[number - 1].strip(), number))
 
 def row(name, ran, total):
     print(f"{name:16} {total:6} {ran:6} {100 * ran / max(total, 1):8.1f} %")
@@ -69,15 +78,15 @@ for name in sorted(total):
     row(name, ran[name], total[name])
 row("all", ran.total(), total.total())
 
-new = [m for m in missing if (m[0], m[2]) not in reasons]
+new = [m for m in missing if m[:3] not in reasons]
 print(f"\n{len(missing)} lines did not run; "
       f"{len(missing) - len(new)} of them have their reason in userspace-tests/COVERAGE.")
 if len(missing) > 150:
     print("too many to list; see html/index.html")
     missing = []
-for name, number, text in missing:
-    mark = " " if (name, number, text) not in new else "?"
-    print(f"{mark} {name}:{number}: {text}")
+for name, where, text, number in missing:
+    mark = " " if (name, where, text) in reasons else "?"
+    print(f"{mark} {name}:{number} {where}: {text}")
 percent = 100 * ran.total() / max(total.total(), 1)
 if percent < float(wanted):
     sys.exit(f"coverage.sh: {percent:.1f} % of the lines ran, less than {wanted} %")

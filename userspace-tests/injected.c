@@ -18,6 +18,7 @@ struct scene {
 	int	step;		/* between allocations, from the 100th on; else 1 */
 	bool	warm;		/* a chain is there already */
 	bool	incremental;
+	bool	gives_up;	/* after a call that failed */
 	void	(*before)(char *mem, size_t len);	/* the call that is to fail */
 };
 
@@ -144,6 +145,8 @@ static const char *once(const struct run *r, bool *over)
 	if (err) {
 		++*r->failed;
 		why = cp_no_file(c.tid, c.n);
+		if (s->gives_up)
+			return why;
 	} else {
 		why = chain_open(&c, c.tid, c.n++);
 		if (!why)
@@ -220,6 +223,12 @@ FIXTURE_TEARDOWN(injected)
 TEST_F(injected, first_full)
 {
 	EACH(10, .len = SMALL, .map = map_small, .before = change);
+}
+
+/* What the first call left is freed with the program, tracked or not. */
+TEST_F(injected, first_and_only)
+{
+	EACH(10, .len = SMALL, .map = map_small, .gives_up = true, .before = change);
 }
 
 TEST_F(injected, first_incremental)
