@@ -276,7 +276,7 @@ static const char *becomes_read_only(const struct half_way *h)
 
 	snprintf(path, sizeof(path), "/sys/fs/ext4/%s/trigger_fs_error",
 		 strrchr(h->dev, '/') + 1);
-	return cp_write_file(path, "a test") ? "trigger_fs_error" : NULL;
+	return cp_write_file(path, "a test") ? "no trigger_fs_error" : NULL;
 }
 
 static const char *is_shut_down(const struct half_way *h)
@@ -287,7 +287,7 @@ static const char *is_shut_down(const struct half_way *h)
 
 	(void)h;
 	if (fd < 0 || ioctl(fd, EXT4_IOC_SHUTDOWN, &flags))
-		why = "EXT4_IOC_SHUTDOWN";
+		why = "no EXT4_IOC_SHUTDOWN";
 	close(fd);
 	return why;
 }
@@ -366,7 +366,10 @@ static int half_way(struct chain *c, const char *dev, char *mem, size_t len,
 	\
 	LARGE(); \
 	err_ = half_way(&self->c, self->dev, self->mem, self->len, happens, &why_); \
-	ASSERT_EQ(NULL, why_) TH_LOG("%s: %m", why_); \
+	/* older ext4 */ \
+	if (why_ && !strncmp(why_, "no ", 3)) \
+		SKIP(return, "%s", why_); \
+	ASSERT_EQ(NULL, why_) TH_LOG("%s", why_); \
 	TH_LOG("%s", strerror(err_)); \
 	ASSERT_TRUE(err_ == EIO || err_ == EROFS); \
 	COMES_BACK(); \
