@@ -119,7 +119,7 @@ check_warnings() {
 # The kernel's semantic patches over the folder that is new, so that whatever they find
 # is new. Two of them are for spatch with an OCaml compiler, 160 MB: one is about a
 # driver; the other, about pointers compared with 0, is what sparse says too. (smatch
-# is in no Debian.)
+# is no package of Debian 12.)
 check_coccinelle() {
 	local folder=$linux/mm/cp_range log=$out/coccinelle.log cocci
 	[ -d "$folder" ] || return 0
