@@ -345,6 +345,7 @@ TEST_F(incremental, idle_program)
 	struct cpimg_piece piece;
 	struct cpimg_error err;
 	int pid = cp_exec_stopped(argv);
+	uint64_t end = cp_user_end();
 	size_t left;
 	int mem;
 
@@ -358,7 +359,7 @@ TEST_F(incremental, idle_program)
 	       (uint64_t)cpimg_note(self->c.img)->pages_same,
 	       (uint64_t)cpimg_note(self->c.img)->pages_hole);
 	EXPECT_GT(128 << 10, cpimg_file_size(self->c.img));
-	for (uint64_t at = 0; at < 0x7ffffffff000; at = piece.end) {
+	for (uint64_t at = 0; at < end; at = piece.end) {
 		static char now[PAGE], then[PAGE];
 
 		ASSERT_EQ(0, cpimg_chain_resolve(self->c.all, 2, at, &piece, &err))

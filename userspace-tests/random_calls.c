@@ -27,11 +27,10 @@
 #define ARENA		((char *)0x300000000000UL)
 #define PAGES		256UL
 #define HIDDEN		100UL		/* the first of the pages left out */
-#define USER_END	0x7ffffffff000UL
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
-static uint64_t state;
+static uint64_t state, user_end;
 
 static uint64_t rnd(void)
 {
@@ -125,10 +124,10 @@ static void change_memory(void)
 
 static uint64_t random_address(void)
 {
-	static const uint64_t edges[] = {
+	const uint64_t edges[] = {
 		0, PAGE, 0x10000, 0x400000, 1UL << 31, 1UL << 32,
 		(uintptr_t)ARENA, (uintptr_t)ARENA + PAGES * PAGE,
-		USER_END, 1UL << 47, 1UL << 56, 1UL << 63,
+		user_end, 1UL << 47, 1UL << 56, 1UL << 63,
 		0xffff800000000000UL, 0xffffffff81000000UL,
 		0xffffffffff600000UL, ~0UL,
 	};
@@ -157,7 +156,7 @@ static bool call(struct batch *batch)
 
 	if (below(2))		/* short, or nearly all would be of the whole arena */
 		end = start + below(8 * PAGE);
-	valid = start < (end < USER_END ? end : USER_END);
+	valid = start < (end < user_end ? end : user_end);
 	poison_stack();
 	errno = 0;
 	err = inc ? inc_cp_range((void *)start, (void *)end) :
@@ -352,6 +351,7 @@ int main(int argc, char **argv)
 	printf("TAP version 13\n1..4\n# %lu calls, seed %lu\n", calls, seed);
 	fflush(stdout);
 	state = seed * 0x9e3779b97f4a7c15UL | 1;
+	user_end = cp_user_end();
 	if (pipe(go) || pipe(answer) || pipe(pattern_to))
 		return 1;
 	saver = fork();

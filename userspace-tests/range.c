@@ -4,11 +4,8 @@
  * The range: rounded outwards to whole pages, clamped to the user's addresses;
  * what is empty or backwards is EINVAL.
  */
-#include "cp_test.h"
+#include "chain.h"
 #include "harness.h"
-
-/* Where user addresses end, as the kernel rounds and clamps it. */
-#define USER_END	0x7ffffffff000UL
 
 static long dump(uint64_t start, uint64_t end)
 {
@@ -17,7 +14,7 @@ static long dump(uint64_t start, uint64_t end)
 
 TEST(empty_or_backwards_is_einval)
 {
-	static const uint64_t rows[][2] = {
+	const uint64_t user_end = cp_user_end(), rows[][2] = {
 		{ 0, 0 },
 		{ 0x1000, 0x1000 },
 		{ 0x1001, 0x1001 },	/* the same byte, though rounding makes it a page */
@@ -25,9 +22,9 @@ TEST(empty_or_backwards_is_einval)
 		{ 0x2000, 0x1000 },
 		{ ~0UL, 0 },
 		{ ~0UL, ~0UL },
-		{ USER_END, ~0UL },
-		{ USER_END, USER_END + 0x1000 },
-		{ USER_END + 1, USER_END + 0x1000 },
+		{ user_end, ~0UL },
+		{ user_end, user_end + 0x1000 },
+		{ user_end + 1, user_end + 0x1000 },
 		{ 1UL << 63, ~0UL },
 		{ 0xffffffff81000000UL, 0xffffffff82000000UL },	/* the kernel */
 		{ 0xffffffffff600000UL, 0xffffffffff601000UL },	/* vsyscall */
@@ -138,8 +135,8 @@ TEST_F(range, with_gaps_has_a_run_on_either_side)
 
 TEST_F(range, is_clamped_to_user_addresses)
 {
-	static const uint64_t ends[] = {
-		~0UL, USER_END, USER_END + 1, 1UL << 47, 1UL << 63,
+	const uint64_t user_end = cp_user_end(), ends[] = {
+		~0UL, user_end, user_end + 1, user_end + PAGE, 1UL << 56, 1UL << 63,
 		0xffffffff80000000UL,
 	};
 
@@ -152,7 +149,7 @@ TEST_F(range, is_clamped_to_user_addresses)
 		img = cp_open(getpid(), i);
 		ASSERT_NE(NULL, img);
 		EXPECT_EQ(ends[i], cpimg_note(img)->req_end);
-		EXPECT_EQ(USER_END, cpimg_note(img)->end)
+		EXPECT_EQ(user_end, cpimg_note(img)->end)
 			TH_LOG("0x%lx: 0x%lx", ends[i],
 			       (unsigned long)cpimg_note(img)->end);
 		EXPECT_EQ(start, cpimg_note(img)->start);
@@ -164,11 +161,50 @@ TEST_F(range, is_clamped_to_user_addresses)
 
 TEST_F(range, may_end_at_the_last_user_byte)
 {
-	ASSERT_EQ(0, dump(USER_END - PAGE, USER_END)) TH_LOG("%m");
+	uint64_t end = cp_user_end();
+
+	ASSERT_EQ(0, dump(end - PAGE, end)) TH_LOG("%m");
 	self->img = cp_open(getpid(), 0);
 	unlink(cp_name(getpid(), 0));
 	ASSERT_NE(NULL, self->img);
 	EXPECT_EQ(0, cpimg_note(self->img)->runs);
+}
+
+/* With five levels of page tables on either side of where four end, too. */
+TEST(edges_of_all_that_can_be_mapped)
+{
+	const uint64_t end = cp_user_end(), edges[] = {
+		end - 2 * PAGE, (1UL << 47) - 2 * PAGE, 1UL << 47, 1UL << 48,
+		(1UL << 55) - PAGE,
+	};
+	struct chain c = { 0 };
+	char *mem[ARRAY_SIZE(edges)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(edges); i++) {
+		mem[i] = edges[i] < end ? cp_map_at((void *)edges[i], 2 * PAGE) : NULL;
+		if (mem[i])
+			cp_fill(mem[i], 2 * PAGE, i);
+	}
+	/* The last below 47 bits is the kernel's, with four levels. */
+	if (end == (1UL << 56) - PAGE)
+		ASSERT_NE(NULL, mem[0]);
+	ASSERT_OK(chain_full(&c, NULL, end));
+	for (size_t i = 0; i < ARRAY_SIZE(edges); i++) {
+		if (!mem[i])
+			continue;
+		ASSERT_OK(chain_matches(&c, mem[i], 2 * PAGE));
+		mem[i][PAGE]++;
+	}
+	ASSERT_OK(chain_inc(&c, NULL, end));
+	for (size_t i = 0; i < ARRAY_SIZE(edges); i++) {
+		if (!mem[i])
+			continue;
+		ASSERT_OK(chain_matches(&c, mem[i], 2 * PAGE));
+		EXPECT_EQ(1, chain_pages(&c, mem[i], 2 * PAGE, CPIMG_SAME));
+		EXPECT_EQ(1, chain_pages(&c, mem[i], 2 * PAGE, CPIMG_DATA));
+	}
+	chain_close(&c);
+	chain_remove();
 }
 
 TEST_HARNESS_MAIN

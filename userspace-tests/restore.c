@@ -357,7 +357,7 @@ TEST_F(restore, ranges_that_make_no_sense)
 TEST_F(restore, what_it_needs_itself)
 {
 	struct cpimg_chain *all;
-	char *end = (char *)0x7ffffffff000UL;
+	char *end = (char *)cp_user_end();
 	volatile uintptr_t stack = (uintptr_t)&end;
 
 	ASSERT_OK(chain_inc(&self->c, NULL, (size_t)end));

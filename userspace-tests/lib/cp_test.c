@@ -509,6 +509,20 @@ int cp_hold_memory_but(long kb)
 		pause();
 }
 
+/*
+ * Where user addresses end, as the kernel rounds and clamps it: of 47 bits, or of 56
+ * with five levels of page tables, where one gets what lies higher by asking for it.
+ */
+uint64_t cp_user_end(void)
+{
+	uint64_t end = (1UL << 56) - PAGE;
+	void *last = cp_map_at((void *)(end - PAGE), PAGE);
+
+	if (last)
+		munmap(last, PAGE);
+	return (uintptr_t)last == end - PAGE ? end : (1UL << 47) - PAGE;
+}
+
 /* With KASAN and kmemleak some ten times slower: less memory will do there. */
 bool cp_debug_kernel(void)
 {
