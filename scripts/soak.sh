@@ -19,21 +19,29 @@ variant=${CP_VARIANT:-normal}
 out=$BUILD/run/soak
 seeds=$out/seeds
 mkdir -p "$out"
-[ -f "$seeds" ] || echo '# seed kernel processors preempt huge-pages program done seconds status' >"$seeds"
+[ -f "$seeds" ] ||
+	echo '# seed kernel processors preempt huge-pages program done seconds status' >"$seeds"
 last=$(awk '!/^#/ { n = $1 } END { print n }' "$seeds")
 seed=${FIRST:-$((${last:-$((RANDOM * 32768 + RANDOM))} + 1))}
 
-# Something random is to be found again, so it comes from the seed.
-one_of() { shift $((RANDOM % $#)); echo "$1"; }
+# Something random is to be found again, so it comes from the seed: not out of a
+# subshell, where bash begins a random sequence of its own.
+one_of() {	# VARIABLE VALUE...
+	local name=$1
+	shift $((1 + RANDOM % ($# - 1)))
+	printf -v "$name" %s "$1"
+}
 
 choose() {
 	local ops=$1
 	RANDOM=$seed
-	smp=$(one_of 1 2 4) preempt=- thp=$(one_of always madvise never)
+	one_of smp 1 2 4
+	one_of thp always madvise never
+	preempt=-
 	guest=(--kernel "$variant" --smp "$smp" --timeout 3600
 	       --append "transparent_hugepage=$thp")
 	if grep -q '^CONFIG_PREEMPT_DYNAMIC=y' "$work/$variant/.config" 2>/dev/null; then
-		preempt=$(one_of none voluntary full)
+		one_of preempt none voluntary full
 		guest+=(--append "preempt=$preempt")
 	fi
 	case $((RANDOM % 10)) in
@@ -78,14 +86,16 @@ table() {
 }
 
 step soak "All that is random, $minutes minutes on the $variant kernel"
+# The guest ends at ^C as well, in its own way, which is no result of its seed.
+trap 'echo; table; exit 130' INT
 end=$((SECONDS + minutes * 60)) failed=()
 for ((; SECONDS < end; seed++)); do
 	if [ "$variant" = debug ]; then choose "${OPS:-2500}"; else choose "${OPS:-20000}"; fi
 	log=$out/$seed.log
 	status=0 began=$SECONDS
 	"$top/scripts/guest.sh" "${guest[@]}" -- "${program[@]}" >"$log" 2>&1 || status=$?
-	count=$(done_by "$log")
-	echo "$seed $variant $smp $preempt $thp ${program[0]} ${count:-0} $((SECONDS - began)) $status" >>"$seeds"
+	count=$(done_by "$log") took=$((SECONDS - began))
+	echo "$seed $variant $smp $preempt $thp ${program[0]} ${count:-0} $took $status" >>"$seeds"
 	if [ "$status" = 0 ]; then
 		rm -f "$log"
 	else
@@ -93,7 +103,8 @@ for ((; SECONDS < end; seed++)); do
 		echo "FAILED, status $status: scripts/guest.sh ${guest[*]@Q} -- ${program[*]}"
 		echo "        see $log"
 	fi
-	echo "[$((SECONDS / 60)) of $minutes min] seed $seed: ${program[*]#/tests/}, $smp CPU, preempt $preempt, huge pages $thp: ${count:-0} in $((SECONDS - began)) s; ${#failed[@]} failed"
+	echo "[$((SECONDS / 60)) of $minutes min] seed $seed: ${program[*]#/tests/}, $smp CPU," \
+		"preempt $preempt, huge pages $thp: ${count:-0} in $took s; ${#failed[@]} failed"
 done
 table
 [ "${#failed[@]}" = 0 ] || { echo "Seeds that failed: ${failed[*]}"; exit 1; }
