@@ -84,18 +84,21 @@ warnings() {	# TREE O-FOLDER OPTIONS-OF-MAKE...
 	shift 2
 	mkdir -p "$out_o"
 	cp "$work/normal/fragment" "$out_o/"
-	kernel_make O="$out_o" "$@" KCONFIG_ALLCONFIG="$out_o/fragment" allnoconfig >"$log" 2>&1
-	kernel_make O="$out_o" "$@" prepare >>"$log" 2>&1
+	{
+		kernel_make O="$out_o" "$@" KCONFIG_ALLCONFIG="$out_o/fragment" allnoconfig &&
+			kernel_make O="$out_o" "$@" prepare
+	} >"$log" 2>&1 || die "configuring a kernel failed; all of its output is in $log"
 	targets=$(cd "$linux" && sed -n 's|^\./\(.*\)\.c$|\1.c|p' "$out/seen" |
 		grep -Ev '^(tools|samples|Documentation)/' |
 		while read -r file; do [ ! -f "$file" ] || echo "${file%.c}.o"; done)
 	# shellcheck disable=SC2086	# a list
 	kernel_make O="$out_o" "$@" -k W=1 $targets >>"$log" 2>&1 ||
-		echo "$log: not everything compiled"
+		echo "error: not everything compiled: $log" >>"$log"
 	# The helpers that lock a page table bear no annotation, so that sparse finds
 	# an unlock too many wherever in mm they are used.
-	{ grep -hE '(warning|error):' "$log" || true; } | { grep -v 'context imbalance' || true; } | sed "s|^$linux/||; s|^\.\./[^ ]*linux[^/]*/||" |
-		sed -E 's/:[0-9]+(:[0-9]+)?:/:/' | sort -u
+	sed -E -e '/(warning|error):/!d' -e '/context imbalance/d' \
+		-e "s|^$linux/||; s|^\.\./[^ ]*linux[^/]*/||" \
+		-e 's/:[0-9]+(:[0-9]+)?:/:/' "$log" | sort -u
 }
 
 new_warnings() {	# WHO OPTIONS-OF-MAKE...
