@@ -35,11 +35,13 @@ build() {
 			KHDR_INCLUDES="-isystem $work/headers/include" \
 			LDFLAGS='-static -pthread' EXTRA_CFLAGS=-DKSFT_SKIP=4 OUTPUT="$out/bin/$folder" \
 			>"$out/build.${folder%/*}.log" 2>&1 || true
+		[ "$(programs "$folder")" ] ||
+			die "no program of $folder was built; see $out/build.${folder%/*}.log"
 	done
 }
 
-programs() {
-	cd "$out/bin" && find "${folders[@]}" -type f -executable -size +100k | sort
+programs() {	# FOLDER...
+	(cd "$out/bin" && find "$@" -type f -executable -size +100k | sort)
 }
 
 # The lines that count of one run.
@@ -71,10 +73,12 @@ same() {	# PROGRAM: run it on both; are they alike, in any run so far?
 
 "$top/scripts/deps.sh" selftests
 step selftests "The kernel's own selftests, with the series and without"
+# The guest ends at ^C as well, in its own way, which is no result of its program.
+trap 'exit 130' INT
 mkdir -p "$out/plain" "$out/normal"
 rm -f "$out"/plain/* "$out"/normal/*
 build
-read -ra list <<<"${ONLY:-$(programs | tr '\n' ' ')}"
+read -ra list <<<"${ONLY:-$(programs "${folders[@]}" | tr '\n' ' ')}"
 say "  ${#list[@]} programs"
 number=0 equal=0 skipped=() differ=() again=()
 : >"$out/table.txt"
