@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # CRIU in a guest: options of guest.sh that bring it along, in criu_guest. Sourced.
-# Returns 1 where there is no CRIU.
+# Returns 1 where there is no CRIU, and there only.
 criu_guest=()
 
 # CRIU is dynamic: it takes its libraries with it. Its kernel has no nf_tables, which
@@ -13,7 +13,7 @@ with_criu() {	# FOLDER-FOR-FILES
 	[ -x "$criu" ] || return 1
 	gcc -O1 -Wall -Wextra -shared -fPIC -Wl,-soname,libnftables.so.1 \
 		-Wl,--version-script="$source/nftables.map" \
-		-o "$1/libnftables.so.1" "$source/nftables.c" || return 1
+		-o "$1/libnftables.so.1" "$source/nftables.c" || exit 1
 	criu_guest=(--add "$criu:$criu")
 	for library in $(ldd "$criu" | grep -o '/[^ ]*'); do
 		from=$library
