@@ -23,16 +23,16 @@ STEPS.kernel-coverage := $(STEPS.tree) kernel-coverage
 STEPS.headers	:= $(STEPS.tree) headers
 STEPS.tests	:= $(STEPS.headers) tests initramfs
 STEPS.tools	:= deps tools
-STEPS.fuzz	:= deps fuzz
+STEPS.fuzz	:= deps-fuzz fuzz
 STEPS.run	:= $(STEPS.kernel) headers tests initramfs tools run
 STEPS.shell	:= $(STEPS.kernel) headers tests initramfs
 STEPS.test	:= $(STEPS.kernel) headers tests initramfs tools test
 STEPS.test-debug := $(STEPS.kernel-debug) headers tests initramfs tools test
-STEPS.coverage	:= $(STEPS.kernel-coverage) headers tests initramfs tools deps test coverage
-STEPS.bench	:= $(STEPS.kernel) kernel-plain headers tests initramfs bench bystanders report
+STEPS.coverage	:= $(STEPS.kernel-coverage) headers tests initramfs tools deps-coverage test coverage
+STEPS.bench	:= $(STEPS.kernel) kernel-plain headers tests initramfs deps-bench bench bystanders report
 STEPS.soak	:= $(STEPS.kernel) headers tests initramfs soak
-STEPS.selftests := $(STEPS.kernel) kernel-plain headers tests initramfs deps selftests
-STEPS.check	:= $(STEPS.kernel) headers
+STEPS.selftests := $(STEPS.kernel) kernel-plain headers tests initramfs deps-selftests selftests
+STEPS.check	:= $(STEPS.kernel) headers deps-check
 STEPS.check-each := $(STEPS.kernel)
 STEPS.test-off	:= $(STEPS.kernel-off) headers tests initramfs
 export STEPS := $(STEPS.$(firstword $(MAKECMDGOALS)))
@@ -191,10 +191,12 @@ shell: kernel tests
 	@scripts/shell.sh $(GUEST)
 
 kernels	:= $(addprefix $(BUILD)/,$(notdir $(wildcard kernel-patches/*)))
-others	:= $(addprefix $(BUILD)/,tests tools coverage fuzz run bench selftests initramfs initramfs.cpio init.log shell accelerator)
+others	:= $(addprefix $(BUILD)/,tests tools coverage fuzz run bench selftests initramfs \
+	initramfs.cpio init.log shell accelerator)
 
 clean:
-	rm -rf $(foreach k,$(kernels),$(addprefix $k/,normal debug off plain coverage check each) $k/headers*) $(others)
+	rm -rf $(foreach k,$(kernels),$(addprefix $k/,normal debug off plain coverage check \
+		each) $k/headers*) $(others)
 
 # BUILD may be a folder that has other things in it
 distclean:

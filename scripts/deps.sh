@@ -25,7 +25,7 @@ selftests) wanted="$wanted $selftests" ;;
 esac
 [ "${LINUX_SRC:-}" ] || wanted="$wanted $(setting package)"
 
-step deps "Looking for the Debian packages that are needed"
+step "deps${1:+-$1}" "Looking for the Debian packages that are needed"
 
 command -v dpkg-query >/dev/null ||
 	die "this is no Debian: install the counterparts of these by hand, then set LINUX_SRC= to a kernel source and run the later steps: $wanted"
