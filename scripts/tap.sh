@@ -6,8 +6,7 @@
 # A .c was compiled to a guest program of that name. It is run once for each of its
 # lines "/* guest: OPTIONS */" (options of guest.sh), in a fresh guest. A .t runs here
 # and finds guest.sh in $GUEST, the test programs in $TESTS_DIR, room for its files
-# in $RUN_DIR. CP_VARIANT says which kernel: normal, debug or
-# coverage.
+# in $RUN_DIR. CP_VARIANT says which kernel: normal, debug or coverage.
 . "$(dirname "$0")/lib.sh"
 
 file=$1
