@@ -13,7 +13,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "chain.h"
 #include "harness.h"
@@ -23,14 +22,6 @@
 static bool honest_clock(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN) == 1 && !cp_debug_kernel();
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
 static atomic_ulong *calls;	/* of a child, that have returned */
@@ -58,14 +49,14 @@ static double time_to_die(void (*fn)(void *arg), void *arg, unsigned long warm)
 		if (waitpid(pid, &status, WNOHANG))
 			return -1;
 	}
-	start = now();
+	start = cp_now();
 	kill(pid, SIGTERM);
 	if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) ||
 	    WTERMSIG(status) != SIGTERM) {
 		fprintf(stderr, "# %lu calls, status 0x%x, not killed\n", *calls, status);
 		return -1;
 	}
-	return now() - start;
+	return cp_now() - start;
 }
 
 #define ASSERT_DIES_SOON(fn, arg, warm) do { \
@@ -141,12 +132,12 @@ TEST(mmap_lock_that_never_rests)
 	start_stirring(t);
 	for (unsigned long n = 0; n < 10; n++) {
 		unsigned long before = stirred;
-		double start = now();
+		double start = cp_now();
 
 		mem[n * PAGE]++;
 		ASSERT_EQ(0, n % 2 ? cp_range(NULL, (void *)~0UL) :
 			  inc_cp_range(NULL, (void *)~0UL));
-		start = now() - start;
+		start = cp_now() - start;
 		during += stirred - before;
 		worst = start > worst ? start : worst;
 		ASSERT_OK(chain_open(&c, getpid(), n));
@@ -249,13 +240,13 @@ TEST_F(mappings, are_saved_one_by_one)
 	double full, inc;
 
 	EXPECT_LE(variant->nr ?: 65000, maps);
-	full = now();
+	full = cp_now();
 	ASSERT_EQ(0, cp_range(self->mem, end)) TH_LOG("%m");
-	full = now() - full;
+	full = cp_now() - full;
 	*(uint64_t *)(self->mem + 160 * PAGE) = 7;
-	inc = now();
+	inc = cp_now();
 	ASSERT_EQ(0, inc_cp_range(self->mem, end)) TH_LOG("%m");
-	inc = now() - inc;
+	inc = cp_now() - inc;
 	TH_LOG("%zu mappings: full %.3f s, incremental %.3f s", maps, full, inc);
 	if (honest_clock()) {
 		EXPECT_GT(SOON, full);
@@ -355,11 +346,11 @@ TEST(thousand_threads_make_one_chain)
 	shared = cp_map(SHARED);
 	cp_fill(shared, SHARED, 1);
 	pthread_barrier_init(&line, NULL, nr);
-	took = now();
+	took = cp_now();
 	start_all(t, nr, call_twice);
 	for (int i = 0; i < nr; i++)
 		pthread_join(t[i], NULL);
-	TH_LOG("%d threads, two calls each: %.3f s", nr, now() - took);
+	TH_LOG("%d threads, two calls each: %.3f s", nr, cp_now() - took);
 	ASSERT_EQ(0, failed);
 
 	for (int i = 0; i < 2 * nr; i++) {

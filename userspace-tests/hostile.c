@@ -16,7 +16,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include "cp_test.h"
 #include "harness.h"
@@ -28,14 +27,6 @@
 #define MARK		"not yours"
 
 static char page[PAGE] __attribute__((aligned(PAGE)));
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 static void become(uid_t uid)
 {
@@ -250,9 +241,9 @@ TEST_F(traps, catch_nobody)
 			SKIP(return, "cannot lay a %s: %s", what, strerror(errno));
 		ASSERT_EQ(0, lstat(name, &trap));
 		ASSERT_EQ(0, lstat(PRECIOUS, &precious));
-		start = now();
+		start = cp_now();
 		EXPECT_EQ(EEXIST, victim_calls(&v)) TH_LOG("%s", what);
-		EXPECT_GT(10, now() - start) TH_LOG("%s", what);
+		EXPECT_GT(10, cp_now() - start) TH_LOG("%s", what);
 		ASSERT_EQ(0, lstat(name, &st));
 		EXPECT_TRUE(untouched(&trap, &st)) TH_LOG("%s was changed", what);
 		ASSERT_EQ(0, lstat(PRECIOUS, &st));
@@ -322,9 +313,9 @@ static void create_and_remove(struct race *race, pid_t victim)
 static const char *race_and_look(struct race *race, unsigned int *good,
 				 unsigned int *met)
 {
-	double end = now() + 4;
+	double end = cp_now() + 4;
 
-	while (now() < end || (*met < 20 && now() < end + 20)) {
+	while (cp_now() < end || (*met < 20 && cp_now() < end + 20)) {
 		int err = (*good + *met) % 2 ? inc_cp_range(page, page + PAGE) :
 			  cp_range(page, page + PAGE);
 		const char *name = cp_name(getpid(), race->n);
@@ -426,7 +417,7 @@ TEST(failing_call_removes_its_own_file_only)
 	struct rlimit limit = { len / 2, RLIM_INFINITY };
 	struct race *race = race_new();
 	const char *why = own_tmp("mode=0777");
-	double end = now() + 20;
+	double end = cp_now() + 20;
 	unsigned int calls = 0;
 	pid_t attacker;
 	char *mem;
@@ -440,7 +431,7 @@ TEST(failing_call_removes_its_own_file_only)
 		move_away(race, getppid());
 	ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &limit));
 	become(VICTIM);
-	while (race->moved < 20 && now() < end) {
+	while (race->moved < 20 && cp_now() < end) {
 		unsigned int moved = race->moved;
 
 		ASSERT_EQ(-1, cp_range(mem, mem + len));

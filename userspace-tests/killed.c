@@ -4,8 +4,6 @@
  * SIGKILL in the middle: whatever is left under the name is told apart from an
  * image, and what looks like an image has everything.
  */
-#include <time.h>
-
 #define _GNU_SOURCE
 #include <pthread.h>
 
@@ -14,14 +12,6 @@
 
 static char *mem;
 static size_t len;
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 /* 0: no file; 1: unfinished, and told apart; 2: a whole image; -1: wrong */
 static int what_is_left(int pid)
@@ -85,12 +75,12 @@ static double long_enough(void)
 
 		mem = cp_map(len);
 		cp_fill(mem, len, 1);
-		whole = now();
+		whole = cp_now();
 		pid = fork();
 		if (!pid)
 			_exit(!!cp_range(mem, mem + len));
 		waitpid(pid, NULL, 0);
-		whole = now() - whole;
+		whole = cp_now() - whole;
 		if (what_is_left(pid) != 2)
 			return -1;
 		unlink(cp_name(pid, 0));
@@ -178,11 +168,11 @@ TEST(ends_soon)
 			}
 		}
 		usleep(300000);
-		start = now();
+		start = cp_now();
 		ASSERT_EQ(0, kill(pid, sigs[i]));
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("status 0x%x", status);
-		EXPECT_GT(20, now() - start);
+		EXPECT_GT(20, cp_now() - start);
 		for (int n = 0; n < 100; n++) {
 			struct cpimg_error err;
 			struct cpimg *img;
@@ -225,11 +215,11 @@ TEST(ends_soon_in_all_threads)
 			_exit(1);
 		}
 		usleep(200000 + 7000 * i);
-		start = now();
+		start = cp_now();
 		ASSERT_EQ(0, kill(pid, SIGKILL));
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("status 0x%x", status);
-		EXPECT_GT(20, now() - start);
+		EXPECT_GT(20, cp_now() - start);
 		chain_remove();
 	}
 }

@@ -7,7 +7,6 @@
  *	guest.sh --mem 6144 --disk 4608 --timeout 900 /tests/big 4096
  */
 #include <sys/mount.h>
-#include <time.h>
 
 #include "cp_test.h"
 
@@ -48,14 +47,6 @@ static pid_t watch(volatile long *peak)
 	}
 }
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
 int main(int argc, char **argv)
 {
 	size_t len = (argc > 1 ? atol(argv[1]) : 4096) << 20;
@@ -81,14 +72,14 @@ int main(int argc, char **argv)
 	printf("# %zu MiB filled\n", len >> 20);
 	before = kernel_kb();
 	pid = watch(peak);
-	start = now();
+	start = cp_now();
 	if (cp_range(NULL, (void *)~0UL)) {
 		perror("# cp_range");
 		cp_kill(pid);
 		return 1;
 	}
 	printf("# saved in %.1f s; the kernel had %ld kB before, %ld kB at most meanwhile\n",
-	       now() - start, before, *peak);
+	       cp_now() - start, before, *peak);
 	cp_kill(pid);
 	img = cp_open(getpid(), 0);
 	if (!img)

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <time.h>
 
 #include "cp_test.h"
 
@@ -470,6 +471,15 @@ static long number_of_line(const char *path, const char *field)
 	return value;
 }
 
+/* Seconds by a clock that nobody sets. */
+double cp_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
 /* A counter of /proc/vmstat, or -1. */
 long cp_vmstat(const char *field)
 {
@@ -547,7 +557,6 @@ uint64_t cp_pagemap(const void *mem)
 	return read_u64("/proc/self/pagemap", (uintptr_t)mem / PAGE);
 }
 
-/* KPF_* of the page that is mapped there, or 0. */
 /*
  * As madvise() with MADV_PAGEOUT. Where the kernel does not know that, a helper
  * takes memory till the pages are out; no fork, which would make them shared.
@@ -579,6 +588,7 @@ int cp_pageout(void *mem, size_t len)
 	return 0;
 }
 
+/* KPF_* of the page that is mapped there, or 0. */
 uint64_t cp_kpageflags(const void *mem)
 {
 	uint64_t entry = cp_pagemap(mem);
