@@ -56,14 +56,9 @@ static bool zram_swap(void)
 {
 	static char header[PAGE];
 	uint32_t *info = (uint32_t *)(header + 1024);
-	char line[256];
-	FILE *f = fopen("/proc/swaps", "r");
 	int fd, good;
 
-	good = f && fgets(line, sizeof(line), f) && fgets(line, sizeof(line), f);
-	if (f)
-		fclose(f);
-	if (good)
+	if (cp_swap_device())
 		return true;
 	if (cp_write_file("/sys/block/zram0/disksize", "64M"))
 		return false;

@@ -22,12 +22,8 @@ FIXTURE(swapped) {
 
 FIXTURE_SETUP(swapped)
 {
-	FILE *f = fopen("/proc/swaps", "r");
-	char line[256];
-
-	if (!f || !fgets(line, sizeof(line), f) || !fgets(line, sizeof(line), f))
+	if (!cp_swap_device())
 		SKIP(return, "no swap device");
-	fclose(f);
 	len = (cp_debug_kernel() ? 1UL : 8UL) << 20;
 	self->mem = cp_map(len);
 	cp_fill(self->mem, len, 1);

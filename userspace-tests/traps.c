@@ -63,17 +63,6 @@ static char *map_at(char *at, size_t len)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
-static bool has_swap(void)
-{
-	char line[256];
-	FILE *f = fopen("/proc/swaps", "r");
-	bool has = f && fgets(line, sizeof(line), f) && fgets(line, sizeof(line), f);
-
-	if (f)
-		fclose(f);
-	return has;
-}
-
 TEST_F(traps, mappings_that_merge)
 {
 	/* Taken apart and put together again, written in between. */
@@ -207,7 +196,7 @@ TEST_F(traps, read_fault_on_shared_memory)
 
 TEST_F(traps, swap_of_a_changed_page)
 {
-	if (!has_swap())
+	if (!cp_swap_device())
 		SKIP(return, "no swap device");
 	BEGIN();
 	for (int round = 0; round < 3; round++) {
@@ -226,7 +215,7 @@ TEST_F(traps, swap_of_a_saved_page)
 {
 	volatile char *mem = self->mem;
 
-	if (!has_swap())
+	if (!cp_swap_device())
 		SKIP(return, "no swap device");
 	BEGIN();
 	for (size_t i = 0; i < PAGES; i++) {

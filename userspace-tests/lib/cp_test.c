@@ -480,6 +480,20 @@ double cp_now(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
+/* The first device, or file, that memory is swapped to; NULL: there is none. */
+const char *cp_swap_device(void)
+{
+	static char device[64];
+	char line[256];
+	FILE *f = fopen("/proc/swaps", "re");
+	bool found = f && fgets(line, sizeof(line), f) && fgets(line, sizeof(line), f) &&
+		     sscanf(line, "%63s", device) == 1;
+
+	if (f)
+		fclose(f);
+	return found ? device : NULL;
+}
+
 /* A counter of /proc/vmstat, or -1. */
 long cp_vmstat(const char *field)
 {

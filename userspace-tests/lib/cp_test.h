@@ -88,6 +88,7 @@ int cp_write_file(const char *path, const char *text);
 int cp_copy(const char *from, const char *to);
 uint64_t cp_user_end(void);
 double cp_now(void);
+const char *cp_swap_device(void);
 long cp_vmstat(const char *field);
 long cp_meminfo(const char *field);
 int cp_hold_memory_but(long kb);
