@@ -79,21 +79,15 @@ static long disarm(const char *fault)
 	return get(fault, "times");
 }
 
-/* The device that a line of that file begins with. */
-static int find_device(const char *list, const char *what, char dev[32])
+/* The device of the first ext4 that is mounted. */
+static bool find_ext4(char dev[32])
 {
-	char line[256], *end;
-	FILE *f = fopen(list, "r");
-	int found = -1;
+	char line[256];
+	FILE *f = fopen("/proc/mounts", "re");
+	bool found = false;
 
-	while (f && found && fgets(line, sizeof(line), f)) {
-		end = strpbrk(line, " \t");
-		if (!end || !strstr(end, what) || strncmp(line, "/dev/", 5))
-			continue;
-		*end = '\0';
-		if (end - line < 32)
-			found = !strcpy(dev, line);
-	}
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, " ext4 ") && sscanf(line, "%31s", dev) == 1;
 	if (f)
 		fclose(f);
 	return found;
@@ -119,7 +113,7 @@ FIXTURE(faults) {
 
 FIXTURE_SETUP(faults)
 {
-	if (find_device("/proc/mounts", " ext4 ", self->dev))
+	if (!find_ext4(self->dev))
 		SKIP(return, "no disk with an ext4");
 	if (!access("/disk/lost+found", F_OK))
 		ASSERT_EQ(0, unmount("/disk")) TH_LOG("%m");
@@ -151,16 +145,7 @@ FIXTURE_TEARDOWN(faults)
 	ASSERT_EQ(0, disk_may_fail(self->dev, true)) TH_LOG("%m"); \
 } while (0)
 
-/* The next two are as they should be: no change was lost. */
-#define RECOVERS() do { \
-	INC(); \
-	IS(FULL, BROKEN); \
-	MATCHES(); \
-	self->mem[PAGE]++; \
-	INC(); \
-	IS(INCREMENTAL, CHAIN); \
-	MATCHES(); \
-} while (0)
+#define RECOVERS()	ASSERT_OK(chain_recovers(&self->c, self->mem, self->len))
 
 static void change(char *mem, size_t len)
 {
@@ -246,6 +231,8 @@ struct half_way {
 	atomic_bool	over;
 };
 
+static const char too_soon[] = "the call was over too soon";
+
 /* On the one processor there is, ahead of the caller as soon as it wakes up. */
 static void *wait_for_half(void *arg)
 {
@@ -259,7 +246,7 @@ static void *wait_for_half(void *arg)
 	}
 	while (stat(h->name, &st) || st.st_size < h->size) {
 		if (h->over) {
-			h->why = "the call was over too soon";
+			h->why = too_soon;
 			return NULL;
 		}
 		usleep(200);
@@ -298,15 +285,11 @@ static const char *loses_its_disk(const struct half_way *h)
 	return arm("fail_make_request", -1, 0, false) ? "fail_make_request" : NULL;
 }
 
-/*
- * A checkpoint of @len bytes, with a chain on the disk, to which it @happens in the
- * middle. Return: the call's errno.
- */
-static int half_way(struct chain *c, const char *dev, char *mem, size_t len,
-		    const char *(*happens)(const struct half_way *h), const char **why)
+/* A checkpoint of @len bytes, with a chain on the disk, to which @h happens. */
+static int try_half_way(struct half_way *h, struct chain *c, char *mem, size_t len,
+			const char **why)
 {
 	char name[CP_RANGE_NAME_SIZE];
-	struct half_way h = { .dev = dev, .name = name, .size = len / 8, .happens = happens };
 	pthread_t thread;
 	int err = 0;
 
@@ -320,19 +303,42 @@ static int half_way(struct chain *c, const char *dev, char *mem, size_t len,
 	for (size_t at = 0; at < len; at += PAGE)
 		mem[at]++;
 	cp_image_name(name, c->tid, c->n);
-	if (pthread_create(&thread, NULL, wait_for_half, &h)) {
+	h->name = name;
+	if (pthread_create(&thread, NULL, wait_for_half, h)) {
 		*why = "pthread_create";
 		return -1;
 	}
 	if (inc_cp_range(mem, mem + len))
 		err = errno;
-	h.over = true;
+	h->over = true;
 	pthread_join(thread, NULL);
-	*why = h.why;
+	*why = h->why;
 	return err;
 }
 
-/* Mounted anew as after a crash: the chain is there, and nothing that only looks like an image. */
+/*
+ * The same, till it @happens in the middle: a busy host lets the clock's interrupt
+ * wait, and the guest go on. Return: the call's errno.
+ */
+static int half_way(struct chain *c, const char *dev, char *mem, size_t len,
+		    const char *(*happens)(const struct half_way *h), const char **why)
+{
+	for (int tries = 1; ; tries++) {
+		struct half_way h = { .dev = dev, .size = len / 8, .happens = happens };
+		int err = try_half_way(&h, c, mem, len, why);
+
+		if (*why != too_soon || tries == 10)
+			return err;
+		c->n += !err;
+		chain_close(c);
+		chain_remove();
+	}
+}
+
+/*
+ * Mounted anew as after a crash: the chain is there, and nothing that only looks like
+ * an image.
+ */
 #define COMES_BACK() do { \
 	struct cpimg_error err_; \
 	const char *name_ = cp_name(self->c.tid, self->c.n); \
@@ -425,13 +431,14 @@ static const char *evict(char *mem, size_t len)
 }
 
 FIXTURE(swap) {
-	char		dev[32];
+	const char	*dev;
 	struct chain	c;
 };
 
 FIXTURE_SETUP(swap)
 {
-	if (find_device("/proc/swaps", "partition", self->dev))
+	self->dev = cp_swap_device();
+	if (!self->dev)
 		SKIP(return, "no swap device");
 	ASSERT_EQ(0, cp_write_file("/proc/sys/vm/page-cluster", "0"));
 	cp_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory");

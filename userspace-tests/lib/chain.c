@@ -147,6 +147,29 @@ const char *chain_matches(const struct chain *c, const void *mem, size_t len)
 	return chain_has(c, mem, mem, len);
 }
 
+/*
+ * After a call that failed: the next image is full, and says why; the one after it has
+ * what was written since. No change was lost.
+ */
+const char *chain_recovers(struct chain *c, char *mem, size_t len)
+{
+	const char *why = chain_inc(c, mem, len);
+
+	if (!why)
+		why = chain_is(c, CP_KIND_FULL, CP_REASON_BROKEN);
+	if (!why)
+		why = chain_matches(c, mem, len);
+	if (why)
+		return why;
+	mem[PAGE]++;
+	why = chain_inc(c, mem, len);
+	if (!why)
+		why = chain_is(c, CP_KIND_INCREMENTAL, CP_REASON_CHAIN);
+	if (!why)
+		why = chain_matches(c, mem, len);
+	return why;
+}
+
 /* What the file has that process @pid has mapped at @addr: its maps say which. */
 static const char *read_mapped_file(int pid, uint64_t addr, void *buf, size_t len)
 {

@@ -33,6 +33,7 @@ const char *chain_is(const struct chain *c, enum cp_kind kind,
 const char *chain_matches(const struct chain *c, const void *mem, size_t len);
 const char *chain_has(const struct chain *c, const void *mem, const void *bytes,
 		      size_t len);
+const char *chain_recovers(struct chain *c, char *mem, size_t len);
 const char *chain_matches_process(const struct chain *c, int pid);
 size_t chain_pages(const struct chain *c, const void *mem, size_t len,
 		   enum cpimg_class cls);
