@@ -22,13 +22,18 @@ BASE = ("incremental", 1024, "4k", 1, 0)
 FULL = ("full", 1024, "4k", 1, 0)
 
 # Why a goal is missed, as far as it is known; printed beside a miss only.
+LOOKS_AT_NOTHING = (
+    "mprotect() looks at nothing: its signal handler has kept a list, at a signal and\n"
+    "        a system call for each page. Of {scanner}, the best that looks:"
+    " {scanner_ratio:.3f}")
+FILE_SYSTEM = (
+    "the file system's part: just to write(2) these pages, told which and without\n"
+    "        a fault afterwards (write-known), is {known_ratio:.3f}")
 REASONS = {
-    "inc-idle": "mprotect() looks at nothing: its signal handler has kept a list, at a signal and\n"
-                "        a system call for each page. Of {scanner}, the best that looks: {scanner_ratio:.3f}",
-    "inc-0": "the same. Of {scanner}, the best that looks: {scanner_ratio:.3f}",
-    "inc-10": "the file system's part: just to write(2) these pages, told which and without\n"
-              "        a fault afterwards (write-known), is {known_ratio:.3f}",
-    "inc-100": "the same; write-known: {known_ratio:.3f}",
+    "inc-idle": LOOKS_AT_NOTHING,
+    "inc-0": LOOKS_AT_NOTHING,
+    "inc-10": FILE_SYSTEM,
+    "inc-100": FILE_SYSTEM,
 }
 NEEDS_NO_SCAN = ("mprotect",)
 
@@ -138,6 +143,20 @@ def goals_full(cells):
                    ours / of["write"].call, "write")
 
 
+def reason_for(name, ours, theirs, what, of):
+    """With its figures; none where what it speaks of was not measured (ONLY=)."""
+    reason, scanner = REASONS.get(name, ""), best(of, what, is_scanner)
+    figures = {}
+    if scanner:
+        figures |= {"scanner": scanner, "scanner_ratio": ours / getattr(of[scanner], what)}
+    if "write-known" in of:
+        figures["known_ratio"] = getattr(of["write-known"], what) / theirs
+    try:
+        return reason.format(**figures)
+    except KeyError:
+        return ""
+
+
 def goals_incremental(cells):
     for name, percent, pattern, what, most, text in (
             ("inc-idle", 0, "idle", "call", 0.05, "nothing was even read: the call"),
@@ -149,14 +168,11 @@ def goals_incremental(cells):
         if not of or "inc_cp_range" not in of:
             continue
         ours = getattr(of["inc_cp_range"], what)
-        peer, scanner = best(of, what, is_peer), best(of, what, is_scanner)
+        peer = best(of, what, is_peer)
         if not peer:
             continue
         theirs = getattr(of[peer], what)
-        known = getattr(of["write-known"], what) if "write-known" in of else 0
-        reason = REASONS.get(name, "").format(
-            scanner=scanner, scanner_ratio=ours / getattr(of[scanner], what),
-            known_ratio=known / theirs)
+        reason = reason_for(name, ours, theirs, what, of)
         yield goal(name, "incremental, 1 GiB, " + text, most, ours / theirs, peer, reason)
 
 
