@@ -96,18 +96,21 @@ static long count_merged(void)
 static const struct mover {
 	void	(*step)(void);		/* in a thread, again and again */
 	long	(*count)(void);		/* goes up when it has done something */
+	const char *counted;
 	struct {
 		const char *file, *on, *off;
-	} settings[3];
+	} settings[4];
 } movers[] = {
-	{ compact, count_compacted },
-	{ take_page_offline, count_offlined },
-	{ NULL, count_collapsed, {
+	{ compact, count_compacted, "pages compacted" },
+	{ take_page_offline, count_offlined, "offlined" },
+	{ NULL, count_collapsed, "huge pages", {
 		{ THP "enabled", "always", "madvise" },
 		{ THP "khugepaged/scan_sleep_millisecs", "0", "10000" },
 		{ THP "khugepaged/pages_to_scan", "4096", "4096" },
+		/* a minute's pause, else, after it found no huge page */
+		{ THP "khugepaged/alloc_sleep_millisecs", "0", "60000" },
 	} },
-	{ NULL, count_merged, {
+	{ NULL, count_merged, "merged, at the end", {
 		{ KSM "run", "1", "2" },
 		{ KSM "sleep_millisecs", "0", "20" },
 		{ KSM "pages_to_scan", "4096", "100" },
@@ -118,7 +121,7 @@ static const struct mover {
 
 static void set(const struct mover *m, bool on)
 {
-	for (int i = 0; i < 3 && m->settings[i].file; i++)
+	for (int i = 0; i < 4 && m->settings[i].file; i++)
 		cp_write_file(m->settings[i].file,
 			      on ? m->settings[i].on : m->settings[i].off);
 }
@@ -211,10 +214,8 @@ TEST_F(moved, chain_gives_the_memory)
 	}
 	for (size_t i = 0; i < NR_MOVERS; i++)
 		if (variant->who >> i & 1)
-			TH_LOG("%s: %ld in %d rounds", i == 0 ? "pages compacted" :
-			       i == 1 ? "offlined" : i == 2 ? "huge pages" :
-			       "merged, at the end", movers[i].count() - self->before[i],
-			       round);
+			TH_LOG("%s: %ld in %d rounds", movers[i].counted,
+			       movers[i].count() - self->before[i], round);
 	TH_LOG("pages in an incremental image: %zu", saved / (round * 7 / 8));
 	EXPECT_EQ(variant->who, seen);
 }
@@ -222,17 +223,6 @@ TEST_F(moved, chain_gives_the_memory)
 /*
  * Too little of it, with swap.
  */
-static bool swap_is_on(void)
-{
-	char line[256];
-	FILE *f = fopen("/proc/swaps", "r");
-	bool on = f && fgets(line, sizeof(line), f) && fgets(line, sizeof(line), f);
-
-	if (f)
-		fclose(f);
-	return on;
-}
-
 /* The images go to a disk: in memory they would take what there is too little of. */
 static bool tmp_on_disk(void)
 {
@@ -273,7 +263,7 @@ TEST(cgroup_smaller_than_the_image)
 	if (cp_debug_kernel())
 		SKIP(return, "takes more than five minutes with debugging");
 	cp_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
-	if ((mkdir(GROUP, 0755) && errno != EEXIST) || !swap_is_on() || !tmp_on_disk())
+	if ((mkdir(GROUP, 0755) && errno != EEXIST) || !cp_swap_device() || !tmp_on_disk())
 		SKIP(return, "no memory cgroup (v2), no swap, or no /disk");
 	snprintf(limit, sizeof(limit), "%zu", len / 2);
 	ASSERT_EQ(0, cp_write_file(GROUP "/memory.max", limit)) TH_LOG("%m");
@@ -290,7 +280,7 @@ TEST(machine_smaller_than_the_image)
 	char *at;
 	pid_t pid;
 
-	if (!swap_is_on() || !tmp_on_disk())
+	if (!cp_swap_device() || !tmp_on_disk())
 		SKIP(return, "no swap, or no /disk");
 	pid = cp_hold_memory_but(len >> 11);
 	ASSERT_TRUE(cp_wait_stopped(pid));
@@ -302,20 +292,6 @@ TEST(machine_smaller_than_the_image)
 /*
  * Nothing left, and no swap: an image in memory needs as much again.
  */
-static char swap_device[64];
-
-static bool swap_off(void)
-{
-	FILE *f = fopen("/proc/swaps", "r");
-	char line[256] = "";
-
-	if (f && fgets(line, sizeof(line), f) && fgets(line, sizeof(line), f))
-		sscanf(line, "%63s", swap_device);
-	if (f)
-		fclose(f);
-	return !swap_device[0] || !swapoff(swap_device);
-}
-
 /* More and more, till the killer comes: at another moment of the call each time. */
 static void save_too_much(void *arg)
 {
@@ -336,10 +312,12 @@ static void save_too_much(void *arg)
 TEST(killed_for_want_of_memory)
 {
 	long shmem, kills = cp_vmstat("oom_kill"), now;
+	const char *swap = cp_swap_device();
 	struct chain c = { 0 };
 	char *at;
 
-	ASSERT_TRUE(swap_off()) TH_LOG("%m");
+	if (swap)
+		ASSERT_EQ(0, swapoff(swap)) TH_LOG("%m");
 	shmem = cp_meminfo("Shmem");
 	/* tmpfs would say that it is full, else. */
 	ASSERT_EQ(0, unshare(CLONE_NEWNS));
@@ -370,8 +348,8 @@ TEST(killed_for_want_of_memory)
 	ASSERT_OK(chain_inc(&c, at, LEN));
 	EXPECT_OK(chain_matches(&c, at, LEN));
 	chain_close(&c);
-	if (swap_device[0])
-		swapon(swap_device, 0);
+	if (swap)
+		swapon(swap, 0);
 }
 
 TEST_HARNESS_MAIN
