@@ -11,6 +11,7 @@ data=$BUILD/coverage/data	# a folder for each guest, by guest.sh
 merged=$BUILD/coverage/merged
 report=$BUILD/coverage
 known=$top/userspace-tests/COVERAGE
+linux=$(cd "$linux" && pwd -P)	# as gcovr has it
 
 step coverage "Which lines of the new kernel files ran, in $report"
 
@@ -55,12 +56,14 @@ def function(source, number):
 ran = collections.Counter()
 total = collections.Counter()
 missing = []
+texts = {}
 for file in json.load(open(lines))["files"]:
     name = os.path.basename(file["file"])
     source = open(os.path.join(linux, file["file"])).read().splitlines()
+    texts[name] = {line.strip() for line in source}
     count = collections.Counter()
     for line in file["lines"]:
-        if not line.get("gcovr/noncode"):
+        if not line.get("gcovr/noncode"):  # before gcovr 6
             count[line["line_number"]] += line["count"]
     for number in sorted(count):
         total[name] += 1
@@ -69,6 +72,9 @@ for file in json.load(open(lines))["files"]:
         else:
             missing.append((name, function(source, number),
                             source[number - 1].strip(), number))
+
+if not total:
+    sys.exit(f"coverage.sh: no line of {linux}/mm/cp_range was counted")
 
 def row(name, ran, total):
     print(f"{name:16} {total:6} {ran:6} {100 * ran / max(total, 1):8.1f} %")
@@ -87,6 +93,9 @@ if len(missing) > 150:
 for name, where, text, number in missing:
     mark = " " if (name, where, text) in reasons else "?"
     print(f"{mark} {name}:{number} {where}: {text}")
+for name, where, text in sorted(reasons):
+    if text not in texts.get(name, ()):
+        print(f"userspace-tests/COVERAGE has what is not in {name}: {text}")
 percent = 100 * ran.total() / max(total.total(), 1)
 if percent < float(wanted):
     sys.exit(f"coverage.sh: {percent:.1f} % of the lines ran, less than {wanted} %")
