@@ -261,20 +261,24 @@ TEST_F(behind, proc_pid_mem)
 	SAVED(1);
 }
 
+/* MADV_FREE leaves them clean, with their bytes as long as memory is not short. */
+#define CLEAN_HUGE_PAGES() do { \
+	cp_write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise"); \
+	ASSERT_EQ(self->mem, mmap(self->mem, LEN, PROT_READ | PROT_WRITE, \
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)); \
+	madvise(self->mem, LEN, MADV_HUGEPAGE); \
+	cp_fill(self->mem, LEN, 3); \
+	if (!(cp_kpageflags(self->mem + HUGE) & (1ULL << 22))) \
+		SKIP(return, "no huge page to be had"); \
+	ASSERT_EQ(0, madvise(self->mem, LEN, MADV_FREE)); \
+} while (0)
+
 /* A huge page stays whole only while it is clean. */
 TEST_F(behind, all_of_a_clean_huge_page)
 {
 	int fd = start_writer(vm_writev, &writes);
 
-	cp_write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
-	ASSERT_EQ(self->mem, mmap(self->mem, LEN, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
-	madvise(self->mem, LEN, MADV_HUGEPAGE);
-	cp_fill(self->mem, LEN, 3);
-	if (!(cp_kpageflags(self->mem + HUGE) & (1ULL << 22)))
-		SKIP(return, "no huge page to be had");
-	/* Which leaves it clean, with its bytes as long as memory is not short. */
-	ASSERT_EQ(0, madvise(self->mem, LEN, MADV_FREE));
+	CLEAN_HUGE_PAGES();
 	ASSERT_OK(chain_full(&self->c, self->mem, LEN));
 	INC();
 	ASSERT_EQ(PAGES, COUNT(SAME));
@@ -292,14 +296,7 @@ TEST_F(behind, clean_huge_page_that_somebody_holds)
 	struct iovec iov = { self->mem + HUGE, PAGE };
 	int pipes[2];
 
-	cp_write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
-	ASSERT_EQ(self->mem, mmap(self->mem, LEN, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
-	madvise(self->mem, LEN, MADV_HUGEPAGE);
-	cp_fill(self->mem, LEN, 3);
-	if (!(cp_kpageflags(self->mem + HUGE) & (1ULL << 22)))
-		SKIP(return, "no huge page to be had");
-	ASSERT_EQ(0, madvise(self->mem, LEN, MADV_FREE));
+	CLEAN_HUGE_PAGES();
 	ASSERT_EQ(0, pipe(pipes));
 	ASSERT_EQ((ssize_t)PAGE, vmsplice(pipes[1], &iov, 1, 0));
 	ASSERT_OK(chain_full(&self->c, self->mem, LEN));
