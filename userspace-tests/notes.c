@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <sys/procfs.h>
 #include <sys/user.h>
+#include <sys/utsname.h>
 #include <time.h>
 
 #include "cp_test.h"
@@ -256,6 +257,22 @@ TEST_F(process, auxv_is_the_processs)
 	}
 }
 
+/* Kernels before 3.7 have no such note at all. */
+static bool kernel_has_files(void)
+{
+	unsigned int major, minor;
+	struct utsname name;
+
+	return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 3 || (major == 3 && minor >= 7));
+}
+
+#define FIND_FILES(img, en) do { \
+	ASSERT_EQ(kernel_has_files(), cpimg_find_note(img, "CORE", NT_FILE, en)); \
+	if (!kernel_has_files()) \
+		SKIP(return, "no NT_FILE"); \
+} while (0)
+
 TEST_F(process, files_are_the_mapped_ones)
 {
 	struct cpimg_elfnote en;
@@ -264,11 +281,7 @@ TEST_F(process, files_are_the_mapped_ones)
 	char path[64], line[512];
 	FILE *f;
 
-	/* Kernels before 3.7 have no such note at all. */
-	if (!cpimg_find_note(self->img, "CORE", NT_FILE, &en)) {
-		ASSERT_FALSE(cpimg_find_note(self->img, "CORE", NT_FILE, &en));
-		SKIP(return, "no NT_FILE");
-	}
+	FIND_FILES(self->img, &en);
 	count = word(&en, 0, variant->bits);
 	ASSERT_LT(0, count);
 	EXPECT_EQ(PAGE, word(&en, 1, variant->bits));
@@ -348,31 +361,29 @@ TEST_F(process, registers_are_of_its_class)
 	EXPECT_EQ(CPIMG_DATA, run->cls);
 }
 
-/* Below folders with long names, 3,500 characters in all; back again with -1. */
-static int deep(int levels)
+/* Into a new folder with a long name, or out of it and away with it. */
+static int long_folder(bool into)
 {
 	char name[251];
 
 	memset(name, 'd', 250);
 	name[250] = '\0';
-	if (levels < 0)
-		return chdir("..") || rmdir(name);
-	return mkdir(name, 0700) || chdir(name);
+	return into ? mkdir(name, 0700) || chdir(name) : chdir("..") || rmdir(name);
 }
 
 /* The names of mapped files have room up to a bound; the image is as good. */
 TEST(files_beyond_what_the_note_holds)
 {
-	enum { LEVELS = 14, MAPPINGS = 800 };
+	enum { LEVELS = 14, MAPPINGS = 800 };	/* names of 3,500 characters */
 	struct cpimg_elfnote en;
+	const char *name, *end;
 	struct cpimg *img;
-	const char *name;
 	uint64_t count;
 	int fd;
 
 	ASSERT_EQ(0, chdir("/tmp"));
 	for (int i = 0; i < LEVELS; i++)
-		ASSERT_EQ(0, deep(1)) TH_LOG("%m");
+		ASSERT_EQ(0, long_folder(true)) TH_LOG("%m");
 	fd = open("file", O_CREAT | O_RDWR, 0600);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, ftruncate(fd, PAGE));
@@ -382,26 +393,24 @@ TEST(files_beyond_what_the_note_holds)
 	img = cp_take(page, sizeof(page));
 	ASSERT_NE(NULL, img);
 	EXPECT_OK(cp_same_bytes(img, page, sizeof(page)));
-
-	if (cpimg_find_note(img, "CORE", NT_FILE, &en)) {
-		count = word(&en, 0, 64);
-		EXPECT_LT(MAPPINGS / 2, count);
-		EXPECT_GT(MAPPINGS, count);
-		/* As many names as it says, the last one whole. */
-		name = (const char *)en.desc + (2 + 3 * count) * 8;
-		for (; count; count--) {
-			const char *end = (const char *)en.desc + en.size;
-
-			ASSERT_GT(end, name);
-			ASSERT_NE(NULL, memchr(name, 0, end - name));
-			name += strlen(name) + 1;
-		}
-		EXPECT_EQ((const char *)en.desc + en.size, name);
-	}
-	cpimg_close(img);
 	unlink("file");
 	for (int i = 0; i < LEVELS; i++)
-		deep(-1);
+		long_folder(false);
+
+	FIND_FILES(img, &en);
+	count = word(&en, 0, 64);
+	EXPECT_LT(MAPPINGS / 2, count);
+	EXPECT_GT(MAPPINGS, count);
+	/* As many names as it says, the last one whole. */
+	name = (const char *)en.desc + (2 + 3 * count) * 8;
+	end = (const char *)en.desc + en.size;
+	for (; count; count--) {
+		ASSERT_GT(end, name);
+		ASSERT_NE(NULL, memchr(name, 0, end - name));
+		name += strlen(name) + 1;
+	}
+	EXPECT_EQ(end, name);
+	cpimg_close(img);
 }
 
 TEST_HARNESS_MAIN
