@@ -8,6 +8,7 @@ die_status=125
 set -E
 trap 'exit 125' ERR
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/ext4.sh"
 
 usage() {
 	cat <<'EOF'
@@ -102,7 +103,10 @@ new_disk() {	# FILE [LOG]; its name in the guest goes to disk_name
 		# It grows no further; holes cost nothing.
 		rm -f "$log"
 		truncate -s 4G "$log"
-		devices+=(-blockdev "driver=blklogwrites,node-name=$disk_name,log-sector-size=512,file.driver=file,file.filename=$1,file.cache.no-flush=on,log.driver=file,log.filename=$log,log.cache.no-flush=on")
+		local blockdev="driver=blklogwrites,node-name=$disk_name,log-sector-size=512"
+		blockdev+=",file.driver=file,file.filename=$1,file.cache.no-flush=on"
+		blockdev+=",log.driver=file,log.filename=$log,log.cache.no-flush=on"
+		devices+=(-blockdev "$blockdev")
 	else
 		devices+=(-drive "file=$1,if=none,id=$disk_name,format=raw,cache=unsafe")
 	fi
@@ -121,11 +125,7 @@ mkdir -p "$run/root" "$run/probe"
 		new_disk "$disk" "$disk_log"
 		echo "disk $disk_name"
 	elif [ "$disk" ]; then
-		truncate -s "${disk}M" "$run/disk.img"
-		# only features that the oldest kernel knows
-		mke2fs -q -F -t ext4 -m 0 \
-			-O none,has_journal,ext_attr,dir_index,filetype,extent,sparse_super,large_file \
-			"$run/disk.img" >/dev/null 2>&1
+		new_ext4 "$run/disk.img" "$disk" >&2
 		new_disk "$run/disk.img" "$disk_log"
 		echo "disk $disk_name"
 	fi

@@ -16,6 +16,7 @@
 #
 #	CRASHES=40	how many	SEED=	of the moments
 . "$(dirname "$0")/lib/host.sh"
+. "$(dirname "$0")/../scripts/ext4.sh"
 
 PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
@@ -41,11 +42,7 @@ ok "the programs build"
 
 # Small: blocks of images that were removed are used again, and so is the journal.
 new_disk() {	# BYTES-A-BLOCK
-	rm -f "$fresh"
-	truncate -s 16M "$fresh" &&
-		mke2fs -q -F -t ext4 -b "$1" -m 0 -J size=4 \
-			-O none,has_journal,ext_attr,dir_index,filetype,extent,sparse_super,large_file \
-			"$fresh"
+	new_ext4 "$fresh" 16 -b "$1" -J size=4
 }
 
 run_guest() {	# SEED

@@ -154,7 +154,7 @@ int main(int argc, char **argv)
 	static const struct crash_mark none;
 	const struct crash_mark *mark = &none, *m;
 	size_t moment, flushed = 0;
-	uint64_t lost = 0, open = 0;
+	uint64_t lost = 0, unflushed = 0;
 	unsigned long seed;
 	enum fate fate;
 
@@ -177,10 +177,10 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < moment; i++) {
 		bool safe = i < flushed || le64toh(entries[i]->flags) & FUA;
 
-		open += safe ? 0 : le64toh(entries[i]->nr_sectors);
+		unflushed += safe ? 0 : le64toh(entries[i]->nr_sectors);
 		lost += apply(entries[i], safe ? KEPT : fate);
 	}
 	printf("%lu %lu %lu %lu  %lu of %lu sectors lost, at write %zu of %zu\n", mark->pid,
-	       mark->first, mark->synced, mark->saved, lost, open, moment, nr_entries);
+	       mark->first, mark->synced, mark->saved, lost, unflushed, moment, nr_entries);
 	return 0;
 }

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Disks for guests. Sourced, not run.
+
+# new_ext4 FILE MIB OPTIONS-OF-MKE2FS...: an empty one, in a file, with only the features
+# that the oldest kernel knows.
+new_ext4() {
+	local file=$1 mib=$2
+	shift 2
+	rm -f "$file"
+	truncate -s "${mib}M" "$file" &&
+		mke2fs -q -F -t ext4 -m 0 "$@" \
+			-O none,has_journal,ext_attr,dir_index,filetype,extent,sparse_super,large_file \
+			"$file"
+}
