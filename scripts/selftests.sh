@@ -41,7 +41,12 @@ build() {
 }
 
 programs() {	# FOLDER...
-	(cd "$out/bin" && find "$@" -type f -executable -size +100k | sort)
+	local program
+	(cd "$out/bin" && find "$@" -type f -executable -size +100k | sort) |
+		while read -r program; do
+			# the guest has no loader
+			LC_ALL=C readelf -lW "$out/bin/$program" 2>/dev/null | grep -q INTERP || echo "$program"
+		done
 }
 
 # The lines that count of one run.
@@ -49,11 +54,12 @@ run_one() {	# KERNEL PROGRAM
 	local status=0 log=$out/$1/${2//\//.}
 	# shellcheck disable=SC2086	# a list
 	"$top/scripts/guest.sh" --kernel "$1" --mem 3072 --smp 2 --swap 256 --timeout 600 \
-		--append hugepages=64 --allow . --share "$out/bin" \
+		--append hugepages=64 --allow . --log "$log.kernel" --share "$out/bin" \
 		/tests/in_folder "/host/${2%/*}" "./${2##*/}" ${args[$2]:-} \
 		>"$log" 2>&1 || status=$?
 	tr -d '\r' <"$log" | grep -E '^ *(not )?ok |^# Totals' |
 		sed -E 's/0x[0-9a-f]+/0x/g; s/[0-9.]+ (ms|us|ns|s|seconds|MiB\/s)\b/N \1/g'
+	grep -oE '(WARNING|BUG|Oops|unable to handle)[: ].*' "$log.kernel" | sed 's/0x[0-9a-f]*//g' | sort -u
 	echo "exit status $status"
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 256 --swap 256 --disk 384 --smp 2 --timeout 300 */
+/* guest: --mem 256 --swap 256 --disk 384 --smp 2 --timeout 600 */
 /*
  * Memory is short, or on the move: compaction, khugepaged, KSM and the offlining of
  * pages work on the memory that is saved; a memory cgroup or the machine is smaller

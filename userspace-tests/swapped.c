@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 192 --swap 256 --disk 256 --smp 2 */
+/* guest: --mem 192 --swap 256 --disk 256 --smp 2 --timeout 400 */
 /*
  * Swapped out is not gone: the page is brought in and saved. Asked for page by
  * page, and under pressure that is real.
