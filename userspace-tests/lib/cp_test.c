@@ -346,7 +346,7 @@ bool cp_wait_stopped(int pid)
 	int status;
 
 	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
-	for (int tries = 0; tries < 2500; tries++) {
+	for (int tries = cp_debug_kernel() ? 10000 : 2500; tries; tries--) {
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
 		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
