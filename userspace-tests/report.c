@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 128 */
+/* guest: --mem 192 */
 /*
  * The report on the first cp_range: "While taking the full system dump (from
  * address 0 to 3GB) [...] Unable to handle kernel paging request at virtual
