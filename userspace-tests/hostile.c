@@ -28,6 +28,15 @@
 
 static char page[PAGE] __attribute__((aligned(PAGE)));
 
+/* How far the kernel keeps one from the names of others in a sticky folder. */
+static void protect_names(const char *links, const char *files)
+{
+	cp_write_file("/proc/sys/fs/protected_symlinks", links);
+	cp_write_file("/proc/sys/fs/protected_hardlinks", links);
+	cp_write_file("/proc/sys/fs/protected_fifos", files);
+	cp_write_file("/proc/sys/fs/protected_regular", files);
+}
+
 static void become(uid_t uid)
 {
 	if (setgroups(0, NULL) || setgid(uid) || setuid(uid))
@@ -164,10 +173,7 @@ FIXTURE_SETUP(traps)
 	if (why)
 		SKIP(return, "%s: %s", why, strerror(errno));
 	/* The weakest setting: only the open flags are left. */
-	cp_write_file("/proc/sys/fs/protected_symlinks", "0");
-	cp_write_file("/proc/sys/fs/protected_hardlinks", "0");
-	cp_write_file("/proc/sys/fs/protected_fifos", "0");
-	cp_write_file("/proc/sys/fs/protected_regular", "0");
+	protect_names("0", "0");
 	cp_fill(page, PAGE, 1);
 }
 
@@ -471,10 +477,7 @@ TEST(sticky_tmp_keeps_an_image)
 	if (why)
 		SKIP(return, "%s: %s", why, strerror(errno));
 	/* Neither do the rules that distributions switch on get in the way. */
-	cp_write_file("/proc/sys/fs/protected_symlinks", "1");
-	cp_write_file("/proc/sys/fs/protected_hardlinks", "1");
-	cp_write_file("/proc/sys/fs/protected_fifos", "2");
-	cp_write_file("/proc/sys/fs/protected_regular", "2");
+	protect_names("1", "2");
 	cp_fill(page, PAGE, 1);
 	owner = fork();
 	if (!owner) {
