@@ -183,7 +183,7 @@ mkdir -p "$run/root" "$run/probe"
 		echo coverage
 	fi
 	if [ "$apparmor" ]; then
-		apparmor_parser -Q -K -T -o "$run/root/apparmor.policy" "$apparmor" >&2 ||
+		apparmor_parser -q -Q -K -T -o "$run/root/apparmor.policy" "$apparmor" >&2 ||
 			die "apparmor_parser does not compile $apparmor"
 		echo apparmor
 	fi
@@ -205,6 +205,8 @@ for file in ${add[@]+"${add[@]}"}; do
 	mkdir -p "$run/root/$(dirname "$path")"
 	cp -L "$file" "$run/root/$path"
 done
+# for all users of the guest, whatever the umask here
+chmod -R u=rwX,go=rX "$run/root"
 
 # "quiet" would hide warnings. A busy host must not look like a hung guest, or like
 # one whose timer does not work.
