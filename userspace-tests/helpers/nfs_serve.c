@@ -97,7 +97,7 @@ static bool start(const char *name)
 	return lo_up() && tell(NFSD "/versions", "-2 -3 +4 +4.1 +4.2\n") &&
 	       tell(NFSD "/nfsv4leasetime", "10\n") && tell(NFSD "/nfsv4gracetime", "10\n") &&
 	       export_folder(folder) && tell(NFSD "/portlist", "tcp 2049\n") &&
-	       tell(NFSD "/threads", "2\n") && tell(NFSD "/v4_end_grace", "Y\n");
+	       tell(NFSD "/threads", "2\n");
 }
 
 /* By the newest version that both sides have. */
