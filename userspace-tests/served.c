@@ -240,8 +240,8 @@ TEST_F(served, nfs_is_the_folder_once_more)
 
 TEST_F(served, nfs_stalls_and_goes_on)
 {
-	const char *stop[] = { "/tests/nfs_serve", "stop", NULL };
-	const char *start[] = { "/tests/nfs_serve", "start", FROM, NULL };
+	const char *stop[] = { "/tests/nfs_serve", "stall", NULL };
+	const char *start[] = { "/tests/nfs_serve", "resume", NULL };
 	int pid, status;
 
 	ASSERT_EQ(0, nfs("actimeo=0"));
