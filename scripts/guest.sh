@@ -183,8 +183,9 @@ mkdir -p "$run/root" "$run/probe"
 		echo coverage
 	fi
 	if [ "$apparmor" ]; then
-		apparmor_parser -q -Q -K -T -o "$run/root/apparmor.policy" "$apparmor" >&2 ||
-			die "apparmor_parser does not compile $apparmor"
+		# it has to say that this kernel has no AppArmor, if so
+		apparmor_parser -Q -K -T -o "$run/root/apparmor.policy" "$apparmor" >"$run/said" 2>&1 ||
+			die "apparmor_parser does not compile $apparmor: $(cat "$run/said")"
 		echo apparmor
 	fi
 	[ -z "$tty" ] || echo tty
