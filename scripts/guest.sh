@@ -8,7 +8,7 @@ die_status=125
 set -E
 trap 'exit 125' ERR
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/ext4.sh"
+. "$(dirname "$0")/disk.sh"
 
 usage() {
 	cat <<'EOF'
@@ -25,12 +25,21 @@ is kept, and named on stderr.
   --mem MIB                  memory (default 512)
   --smp N                    processors (default 1)
   --swap MIB                 a swap device, switched on
-  --disk MIB|FILE            on /disk, an empty ext4, or the one in FILE (a path)
-  --disk-log FILE            what is written to that disk, and each flush, in order
-                             (QEMU's blklogwrites); the disk has a volatile cache
+  --disk [TYPE:]MIB|FILE     on /disk, an empty file system, or the one in FILE (a path).
+                             TYPE: ext4, the default, or xfs, of 300 MiB or more. Given
+                             again: on /disk2, on /disk3. Their devices are vda, vdb and
+                             so on, in this order, after that of --swap
+  --disk-log FILE            what is written to /disk, and each flush, in order (QEMU's
+                             blklogwrites); the disk has a volatile cache
   --share DIR                the host's DIR on /host, for writing too
+  --9p TAG:DIR               the host's DIR for the program to mount, with options of its
+                             own: -t 9p -o trans=virtio,version=9p2000.L TAG
   --add FILE[:PATH]          FILE of the host as PATH (default /tests/<name>)
-  --append STRING            more words for the kernel command line
+  --apparmor FILE            a policy of AppArmor, compiled here, is in force before the
+                             program starts
+  --append STRING            more words for the kernel command line (once for each word
+                             in a test's line "guest:"): pti=on, numa=fake=2; of a kernel
+                             with CONFIG_PREEMPT_DYNAMIC preempt=full
   --icount                   one instruction is one nanosecond: for counting
   --timeout SECONDS          after which it hangs (default 180, debug and coverage 600)
   --allow REGEX              lines of the kernel log that are no complaint
@@ -41,8 +50,8 @@ EOF
 	exit "${1:-125}"
 }
 
-kernel=normal mem=512 smp=1 swap='' disk='' disk_log='' share='' append='' icount='' timeout=''
-allow='' kmemleak='' tty='' log='' keep='' add=()
+kernel=normal mem=512 smp=1 swap='' disk_log='' share='' append='' icount='' timeout=''
+allow='' kmemleak='' tty='' log='' keep='' apparmor='' disks=() tags=() add=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--icount | --kmemleak | --tty | --help | --) ;;
@@ -53,10 +62,12 @@ while [ $# -gt 0 ]; do
 	--mem)		mem=$2; shift ;;
 	--smp)		smp=$2; shift ;;
 	--swap)		swap=$2; shift ;;
-	--disk)		disk=$2; shift ;;
+	--disk)		disks+=("$2"); shift ;;
 	--disk-log)	disk_log=$2; shift ;;
 	--share)	share=$2; shift ;;
+	--9p)		tags+=("$2"); shift ;;
 	--add)		add+=("$2"); shift ;;
+	--apparmor)	apparmor=$2; shift ;;
 	--append)	append="$append $2"; shift ;;
 	--timeout)	timeout=$2; shift ;;
 	--allow)	allow=$2; shift ;;
@@ -95,22 +106,48 @@ pack() {	# FOLDER
 	(cd "$1" && find . -mindepth 1 | cpio -o -H newc -R +0:+0 --quiet)
 }
 
-devices=()
+# A comma ends a value in an option of QEMU's, unless there are two.
+value() {	# PATH
+	printf %s "${1//,/,,}"
+}
+
+devices=() ndisks=0
 new_disk() {	# FILE [LOG]; its name in the guest goes to disk_name
-	local letters=abcd n=$((${#devices[@]} / 4)) log=${2:-}
-	disk_name=vd${letters:n:1}
+	local letters=abcdefghij log=${2:-}
+	disk_name=vd${letters:ndisks++:1}
 	if [ "$log" ]; then
 		# It grows no further; holes cost nothing.
 		rm -f "$log"
 		truncate -s 4G "$log"
 		local blockdev="driver=blklogwrites,node-name=$disk_name,log-sector-size=512"
-		blockdev+=",file.driver=file,file.filename=$1,file.cache.no-flush=on"
-		blockdev+=",log.driver=file,log.filename=$log,log.cache.no-flush=on"
+		blockdev+=",file.driver=file,file.filename=$(value "$1"),file.cache.no-flush=on"
+		blockdev+=",log.driver=file,log.filename=$(value "$log"),log.cache.no-flush=on"
 		devices+=(-blockdev "$blockdev")
 	else
-		devices+=(-drive "file=$1,if=none,id=$disk_name,format=raw,cache=unsafe")
+		devices+=(-drive "file=$(value "$1"),if=none,id=$disk_name,format=raw,cache=unsafe")
 	fi
 	devices+=(-device "virtio-blk-pci,drive=$disk_name")
+}
+
+# A disk of --disk, and init's line about it.
+add_disk() {	# [TYPE:]MIB|FILE FOLDER-IN-THE-GUEST [LOG]
+	local type=ext4 disk=$1
+	case $disk in
+	ext4:* | xfs:*) type=${disk%%:*} disk=${disk#*:} ;;
+	esac
+	if [[ $disk != */* ]]; then
+		[[ $disk =~ ^[1-9][0-9]*$ ]] ||
+			die "--disk $1: want MIB, or a path with a slash in it, after ext4: or xfs: or nothing"
+		"new_$type" "$run${2//\//-}.img" "$disk" >&2
+		disk=$run${2//\//-}.img
+	fi
+	new_disk "$disk" "${3:-}"
+	echo "disk $disk_name $type $2"
+}
+
+# A folder of the host, under a tag by which the guest mounts it.
+add_9p() {	# TAG DIR
+	devices+=(-virtfs "local,path=$(value "$(cd "$2" && pwd)"),mount_tag=$1,security_model=none")
 }
 
 mkdir -p "$run/root" "$run/probe"
@@ -121,25 +158,34 @@ mkdir -p "$run/root" "$run/probe"
 		new_disk "$run/swap.img"
 		echo "swap $disk_name"
 	fi
-	if [[ $disk == */* ]]; then
-		new_disk "$disk" "$disk_log"
-		echo "disk $disk_name"
-	elif [ "$disk" ]; then
-		new_ext4 "$run/disk.img" "$disk" >&2
-		new_disk "$run/disk.img" "$disk_log"
-		echo "disk $disk_name"
-	fi
+	n=0
+	for disk in ${disks[@]+"${disks[@]}"}; do
+		n=$((n + 1))
+		case $n in
+		1)	add_disk "$disk" /disk "$disk_log" ;;
+		*)	add_disk "$disk" "/disk$n" ;;
+		esac
+	done
 	if [ "$share" ]; then
 		mkdir -p "$share"
-		share=$(cd "$share" && pwd)
-		devices+=(-virtfs "local,path=$share,mount_tag=host,security_model=none")
+		add_9p host "$share"
 		echo share
 	fi
+	for tag in ${tags[@]+"${tags[@]}"}; do
+		[[ $tag == ?*:?* ]] || die "--9p $tag: want TAG:DIR"
+		mkdir -p "${tag#*:}"
+		add_9p "${tag%%:*}" "${tag#*:}"
+	done
 	if [ "$kernel" = coverage ]; then
 		mkdir -p "$BUILD/coverage/data"
 		counts=$(mktemp -d "$BUILD/coverage/data/$name.XXXXXX")
-		devices+=(-virtfs "local,path=$counts,mount_tag=coverage,security_model=none")
+		add_9p coverage "$counts"
 		echo coverage
+	fi
+	if [ "$apparmor" ]; then
+		apparmor_parser -Q -K -T -o "$run/root/apparmor.policy" "$apparmor" >&2 ||
+			die "apparmor_parser does not compile $apparmor"
+		echo apparmor
 	fi
 	[ -z "$tty" ] || echo tty
 	[ -z "$kmemleak" ] || echo kmemleak
@@ -148,10 +194,16 @@ mkdir -p "$run/root" "$run/probe"
 : >"$run/probe/guest.conf"
 
 for file in ${add[@]+"${add[@]}"}; do
-	path=${file#*:}
-	[ "$path" != "$file" ] || path=/tests/$(basename "$file")
+	path=/tests/$(basename "$file")
+	if [ ! -e "$file" ] && [[ $file == *:/* ]]; then
+		path=/${file##*:/} file=${file%:/*}
+	fi
+	case $path/ in
+	/host/* | /disk/* | /disk[0-9]/* | /dev/* | /proc/* | /sys/*)
+		die "--add $file: the guest mounts something over $path; give another path" ;;
+	esac
 	mkdir -p "$run/root/$(dirname "$path")"
-	cp -L "${file%%:*}" "$run/root/$path"
+	cp -L "$file" "$run/root/$path"
 done
 
 # "quiet" would hide warnings. A busy host must not look like a hung guest, or like
@@ -174,7 +226,7 @@ boot() {	# SECONDS INITRAMFS LOG QEMU-OPTIONS...
 		-nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$image" -initrd "$initramfs" -append "$cmdline" \
 		-device isa-debug-exit,iobase=0x501,iosize=1 \
-		-chardev "file,id=log,path=$log" -serial chardev:log \
+		-chardev "file,id=log,path=$(value "$log")" -serial chardev:log \
 		-chardev stdio,id=out,signal=off -serial chardev:out "$@"
 }
 

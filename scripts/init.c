@@ -5,10 +5,11 @@
  * What to do stands in /guest.conf, one thing a line, written by guest.sh:
  *
  *	swap DEV	swap on /dev/DEV
- *	disk DEV	mount the ext4 of /dev/DEV on /disk
+ *	disk DEV TYPE DIR	mount the file system of /dev/DEV on DIR
  *	share		mount the host's folder on /host
  *	tty		the program talks to a person: leave the terminal cooked
  *	kmemleak	look for leaked kernel memory when the program has ended
+ *	apparmor	load the policy /apparmor.policy
  *	coverage	give gcov's counts to the host when the program has ended
  *	arg ARG		the program, then its arguments
  *
@@ -37,6 +38,10 @@
 #define EXIT_PORT	0x501	/* QEMU's isa-debug-exit */
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
 #define GCOV		"/sys/kernel/debug/gcov"
+#define APPARMOR	"/sys/kernel/security/apparmor/.replace"
+#define POLICY		"/apparmor.policy"
+#define POLICY_SIZE	(1 << 20)
+#define ADDED		"/.tmp"	/* what the archive has below /tmp */
 #define MAX_ARGS	64
 #define CONF_SIZE	16384
 
@@ -50,6 +55,8 @@ static const struct {
 	{ "tmpfs",	"/tmp",			"mode=1777,size=90%" },
 	{ "debugfs",	"/sys/kernel/debug",	NULL },
 	{ "tracefs",	"/sys/kernel/tracing",	NULL },
+	{ "securityfs",	"/sys/kernel/security",	NULL },
+	{ "fusectl",	"/sys/fs/fuse/connections", NULL },
 	{ "cgroup2",	"/sys/fs/cgroup",	NULL },
 };
 
@@ -117,11 +124,53 @@ static void make_nodes(void)
 		      makedev(nodes[i].major, nodes[i].minor));
 }
 
+static void copy(const char *from, const char *to, mode_t mode)
+{
+	char buf[4096];
+	ssize_t n;
+	int in, out;
+
+	in = open(from, O_RDONLY);
+	if (in < 0)
+		die("open", from);
+	out = open(to, O_WRONLY | O_CREAT | O_TRUNC, mode);
+	if (out < 0)
+		die("open", to);
+	while ((n = read(in, buf, sizeof(buf))) > 0)
+		if (write(out, buf, n) != n)
+			die("write", to);
+	if (n < 0)
+		die("read", from);
+	close(in);
+	close(out);
+}
+
+static int take_along(const char *path, const struct stat *st, int type,
+		      struct FTW *ftw)
+{
+	const char *to = path + strlen(ADDED);
+	char name[4096];
+
+	if (!ftw->level)
+		return 0;
+	snprintf(name, sizeof(name), "/tmp%s", to);
+	if (type == FTW_D) {
+		mkdir(name, 0755);
+	} else {
+		copy(path, name, st->st_mode & 0777);
+		unlink(path);
+	}
+	return 0;
+}
+
 /* What this kernel does not have is not mounted; a program that needs it says so. */
 static void mount_all(void)
 {
 	size_t i;
+	int added;
 
+	/* the tmpfs there shall not hide what guest.sh added */
+	added = !rename("/tmp", ADDED);
 	mkdir("/dev", 0755);
 	if (mount("devtmpfs", "/dev", "devtmpfs", 0, NULL) && errno != EBUSY)
 		make_nodes();
@@ -130,6 +179,8 @@ static void mount_all(void)
 		mount(mounts[i].type, mounts[i].where, mounts[i].type, 0,
 		      mounts[i].options);
 	}
+	if (added && nftw(ADDED, take_along, 16, FTW_PHYS))
+		die("copy", ADDED);
 	/* pipes and here-documents of scripts look for it */
 	symlink("/proc/self/fd", "/dev/fd");
 }
@@ -153,14 +204,36 @@ static void swap_on(const char *dev)
 		die("swapon", path);
 }
 
-static void mount_disk(const char *dev)
+/* "DEV TYPE DIR" */
+static void mount_disk(char *line)
 {
+	char *dev = strsep(&line, " "), *type = strsep(&line, " ");
 	char path[64];
 
 	snprintf(path, sizeof(path), "/dev/%s", dev);
-	mkdir("/disk", 0755);
-	if (mount(path, "/disk", "ext4", 0, NULL))
+	mkdir(line, 0755);
+	if (mount(path, line, type, 0, NULL))
 		die("mount", path);
+}
+
+/* AppArmor wants all of it in one write. */
+static void load_policy(void)
+{
+	static char policy[POLICY_SIZE];
+	ssize_t len;
+	int fd;
+
+	fd = open(POLICY, O_RDONLY);
+	if (fd < 0)
+		die("open", POLICY);
+	len = read(fd, policy, sizeof(policy));
+	if (len < 0 || len == sizeof(policy))
+		die("read", POLICY);
+	close(fd);
+	fd = open(APPARMOR, O_WRONLY);
+	if (fd < 0 || write(fd, policy, len) != len)
+		die("load " POLICY " by", APPARMOR);
+	close(fd);
 }
 
 static void read_conf(void)
@@ -184,6 +257,8 @@ static void read_conf(void)
 			mount_disk(value);
 		else if (!strcmp(line, "share"))
 			mount_host("host", "/host");
+		else if (!strcmp(line, "apparmor"))
+			load_policy();
 		else if (!strcmp(line, "tty"))
 			tty = 1;
 		else if (!strcmp(line, "kmemleak"))
@@ -283,27 +358,13 @@ static int save_counts(const char *path, const struct stat *st, int type,
 {
 	const char *name = path + ftw->base;
 	size_t len = strlen(name);
-	char to[256], buf[4096];
-	ssize_t n;
-	int in, out;
+	char to[256];
 
 	(void)st;
 	if (type != FTW_F || len < 5 || strcmp(name + len - 5, ".gcda"))
 		return 0;
 	snprintf(to, sizeof(to), "/coverage/%s", name);
-	in = open(path, O_RDONLY);
-	if (in < 0)
-		die("open", path);
-	out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	if (out < 0)
-		die("open", to);
-	while ((n = read(in, buf, sizeof(buf))) > 0)
-		if (write(out, buf, n) != n)
-			die("write", to);
-	if (n < 0)
-		die("read", path);
-	close(in);
-	close(out);
+	copy(path, to, 0644);
 	return 0;
 }
 

@@ -16,7 +16,7 @@
 #
 #	CRASHES=40	how many	SEED=	of the moments
 . "$(dirname "$0")/lib/host.sh"
-. "$(dirname "$0")/../scripts/ext4.sh"
+. "$(dirname "$0")/../scripts/disk.sh"
 
 PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)

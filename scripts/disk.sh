@@ -13,3 +13,10 @@ new_ext4() {
 			-O none,has_journal,ext_attr,dir_index,filetype,extent,sparse_super,large_file \
 			"$file"
 }
+
+# new_xfs FILE MIB: an empty one; mkfs.xfs makes none of less than 300 MiB. The file is
+# sparse.
+new_xfs() {
+	rm -f "$1"
+	truncate -s "${2}M" "$1" && mkfs.xfs -q -f "$1"
+}
