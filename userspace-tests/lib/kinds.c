@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+/* File systems that memory is mapped from. */
+#define _GNU_SOURCE
+#include <ftw.h>
+#include <sys/mount.h>
+
+#include "kinds.h"
+
+#define ROOT	"/kinds"
+
+static char message[256];
+
+static const char *failed(const char *what, const char *where)
+{
+	snprintf(message, sizeof(message), "%s %s: %s", what, where, strerror(errno));
+	return message;
+}
+
+static const char *begin_tmpfs(const struct kind *kind)
+{
+	if (mount("none", kind->folder, "tmpfs", 0, NULL))
+		return failed("mount tmpfs on", kind->folder);
+	return NULL;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	return ftw->level ? remove(path) : 0;
+}
+
+/* An empty folder of a disk that the guest has, if it is of that type. */
+static const char *begin_disk(const char *disk, const char *type, const char *folder)
+{
+	char line[256], dir[128], where[64], is[32];
+	const char *why = "no such disk";
+	FILE *f = fopen("/proc/mounts", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*s %63s %31s", where, is) == 2 &&
+		    !strcmp(where, disk) && !strcmp(is, type))
+			why = NULL;
+	if (f)
+		fclose(f);
+	if (why)
+		return why;
+	snprintf(dir, sizeof(dir), "%s/kinds%s", disk, strrchr(folder, '/'));
+	*strrchr(dir, '/') = '.';
+	if (mkdir(dir, 0755) && errno != EEXIST)
+		return failed("mkdir", dir);
+	if (nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT))
+		return failed("empty", dir);
+	if (mount(dir, folder, NULL, MS_BIND, NULL))
+		return failed("mount --bind on", folder);
+	return NULL;
+}
+
+static const char *begin_ext4(const struct kind *kind)
+{
+	return begin_disk("/disk", "ext4", kind->folder);
+}
+
+static const char *begin_xfs(const struct kind *kind)
+{
+	return begin_disk("/disk2", "xfs", kind->folder);
+}
+
+/* The layers of an overlay: in the folder @kind->folder.layers */
+static const char *layer(const struct kind *kind, const char *which)
+{
+	static char path[2][96];
+	static int turn;
+
+	turn = !turn;
+	snprintf(path[turn], sizeof(path[turn]), "%s.layers%s", kind->folder, which);
+	return path[turn];
+}
+
+static const char *mount_overlay(const struct kind *kind)
+{
+	const char *layers = layer(kind, "");
+	char options[512];
+
+	snprintf(options, sizeof(options), "lowerdir=%s/l,upperdir=%s/u,workdir=%s/w",
+		 layers, layers, layers);
+	if (mount("none", kind->folder, "overlay", 0, options))
+		return failed("mount an overlay on", kind->folder);
+	return NULL;
+}
+
+static const char *begin_overlay(const struct kind *kind)
+{
+	static const char *const folders[] = { "", "/l", "/u", "/w" };
+	const char *why = NULL;
+
+	mkdir(layer(kind, ""), 0755);
+	if (!kind->local) {
+		if (mount("none", layer(kind, ""), "tmpfs", 0, NULL))
+			why = failed("mount tmpfs on", layer(kind, ""));
+	} else {
+		why = begin_disk("/disk", "ext4", layer(kind, ""));
+	}
+	for (int i = 1; !why && i < 4; i++)
+		if (mkdir(layer(kind, folders[i]), 0755) && errno != EEXIST)
+			why = failed("mkdir", layer(kind, folders[i]));
+	return why ?: mount_overlay(kind);
+}
+
+static const char *begin_9p(const struct kind *kind)
+{
+	/* Without a cache, which is what one gets. */
+	if (mount("kinds", kind->folder, "9p", 0,
+		  "trans=virtio,version=9p2000.L,msize=262144"))
+		return failed("mount 9p on", kind->folder);
+	return NULL;
+}
+
+static const char *begin_fuse(const struct kind *kind)
+{
+	(void)kind;
+	return "no server";
+}
+
+static const char *begin_nfs(const struct kind *kind)
+{
+	(void)kind;
+	return "no server";
+}
+
+const struct kind kinds[NR_KINDS] = {
+	[KIND_TMPFS] = { "tmpfs", ROOT "/tmpfs", false, true, begin_tmpfs },
+	[KIND_EXT4] = { "ext4", ROOT "/ext4", true, true, begin_ext4 },
+	[KIND_XFS] = { "xfs", ROOT "/xfs", true, true, begin_xfs },
+	[KIND_LOWER] = { "overlayfs, lower layer", ROOT "/lower", true, true, begin_overlay },
+	[KIND_UPPER] = { "overlayfs, upper layer", ROOT "/upper", true, true, begin_overlay },
+	[KIND_MEMORY_LOWER] = { "overlayfs on tmpfs", ROOT "/memory", false, true,
+				begin_overlay },
+	[KIND_9P] = { "9p", ROOT "/9p", false, false, begin_9p },
+	[KIND_FUSE] = { "fuse", ROOT "/fuse", false, false, begin_fuse },
+	[KIND_NFS] = { "nfs", ROOT "/nfs", false, false, begin_nfs },
+};
+
+/*
+ * Mount it, with what else is mounted, for this process and its children only.
+ * Return: NULL, or why the guest cannot have it.
+ */
+const char *kind_begin(enum kind_nr nr)
+{
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return failed("unshare", "the mounts");
+	mkdir(ROOT, 0755);
+	mkdir(kinds[nr].folder, 0755);
+	return kinds[nr].begin(&kinds[nr]);
+}
+
+/* A file there, as the program names it. */
+const char *kind_path(enum kind_nr nr, const char *name)
+{
+	static __thread char path[4][128];
+	static __thread int turn;
+
+	turn = (turn + 1) % 4;
+	snprintf(path[turn], sizeof(path[turn]), "%s/%s", kinds[nr].folder, name);
+	return path[turn];
+}
+
+/* Till what was done to files is no more of the clock's present tick. */
+void kind_settle(void)
+{
+	usleep(30000);
+}
+
+/* A file of bytes as cp_fill() has them, that nobody has open. Return: 0, or -1. */
+int kind_make(enum kind_nr nr, const char *name, size_t len, unsigned int seed)
+{
+	const struct kind *kind = &kinds[nr];
+	bool lower = nr == KIND_LOWER || nr == KIND_MEMORY_LOWER;
+	char path[160], *bytes = malloc(len + 8);
+	ssize_t n = -1;
+	int fd;
+
+	if (lower) {
+		/* What is below an overlay is to be left alone while it is mounted. */
+		umount2(kind->folder, MNT_DETACH);
+		snprintf(path, sizeof(path), "%s/%s", layer(kind, "/l"), name);
+	} else {
+		snprintf(path, sizeof(path), "%s", kind_path(nr, name));
+	}
+	fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0644);
+	if (fd >= 0) {
+		cp_fill(bytes, len, seed);
+		n = write(fd, bytes, len);
+		if (fsync(fd) || close(fd))
+			n = -1;
+	}
+	free(bytes);
+	if (lower && mount_overlay(kind))
+		return -1;
+	kind_settle();
+	return n == (ssize_t)len ? 0 : -1;
+}
