@@ -107,6 +107,20 @@ static const char *begin_overlay(const struct kind *kind)
 	return why ?: mount_overlay(kind);
 }
 
+/* Servers and tags are there once: what they give stays mounted from test to test. */
+static bool is_mounted(const char *folder)
+{
+	char line[512], where[64];
+	FILE *f = fopen("/proc/mounts", "re");
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%*s %63s", where) == 1 && !strcmp(where, folder);
+	if (f)
+		fclose(f);
+	return found;
+}
+
 static const char *begin_9p(const struct kind *kind)
 {
 	/* Without a cache, which is what one gets. */
@@ -116,16 +130,39 @@ static const char *begin_9p(const struct kind *kind)
 	return NULL;
 }
 
+/* A helper that serves FOLDER.served on it, and returns when that is mounted. */
+static const char *served_by(const char *helper, const struct kind *kind)
+{
+	char served[64];
+	int status;
+	pid_t pid;
+
+	snprintf(served, sizeof(served), "%s.served", kind->folder);
+	if (access(cp_helper(helper), X_OK))
+		return failed("there is no", helper);
+	if (mkdir(served, 0755) && errno != EEXIST)
+		return failed("mkdir", served);
+	if (mount("none", served, "tmpfs", 0, NULL))
+		return failed("mount tmpfs on", served);
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		execl(cp_helper(helper), helper, served, kind->folder, NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		return "it cannot be mounted";
+	return NULL;
+}
+
 static const char *begin_fuse(const struct kind *kind)
 {
-	(void)kind;
-	return "no server";
+	return served_by("fuse_serve", kind);
 }
 
 static const char *begin_nfs(const struct kind *kind)
 {
-	(void)kind;
-	return "no server";
+	return served_by("nfs_serve", kind);
 }
 
 const struct kind kinds[NR_KINDS] = {
@@ -141,17 +178,34 @@ const struct kind kinds[NR_KINDS] = {
 	[KIND_NFS] = { "nfs", ROOT "/nfs", false, false, begin_nfs },
 };
 
+static const char *begin_served(const struct kind *kind)
+{
+	const char *why = is_mounted(kind->folder) ? NULL : kind->begin(kind);
+
+	if (!why && nftw(kind->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT))
+		why = failed("empty", kind->folder);
+	return why;
+}
+
 /*
  * Mount it, with what else is mounted, for this process and its children only.
  * Return: NULL, or why the guest cannot have it.
  */
 const char *kind_begin(enum kind_nr nr)
 {
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		return failed("unshare", "the mounts");
+	bool served = nr == KIND_9P || nr == KIND_FUSE || nr == KIND_NFS;
+	const char *why = NULL;
+
 	mkdir(ROOT, 0755);
 	mkdir(kinds[nr].folder, 0755);
-	return kinds[nr].begin(&kinds[nr]);
+	if (served)
+		why = begin_served(&kinds[nr]);
+	if (!why && (unshare(CLONE_NEWNS) ||
+		     mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)))
+		why = failed("unshare", "the mounts");
+	if (!why && !served)
+		why = kinds[nr].begin(&kinds[nr]);
+	return why;
 }
 
 /* A file there, as the program names it. */
