@@ -113,6 +113,12 @@ static const char *nothing_left(const struct chain *c, const char *mem, size_t l
 	return NULL;
 }
 
+/* None of its bytes are in this image. */
+static const char *nothing_saved(const struct chain *c, const char *mem, size_t len)
+{
+	return chain_pages(c, mem, len, CPIMG_DATA) ? "a page is saved" : NULL;
+}
+
 #define NOTHING_LEFT()	EXPECT_OK(nothing_left(&self->c, self->mem, LEN))
 
 /* Saved now, and in what follows. */
@@ -157,7 +163,7 @@ TEST_F(files, that_stay_have_what_was_not_touched)
 	INC();
 	if (self->local) {
 		IS(0, 2, CPIMG_SAME, 0);
-		IS(2, PAGES - 2, LEFT);
+		EXPECT_OK(nothing_saved(&self->c, self->mem + 2 * PAGE, LEN - 2 * PAGE));
 	} else {
 		NOTHING_LEFT();
 	}
@@ -168,8 +174,9 @@ TEST_F(files, mapped_shared_for_reading_only)
 {
 	MAP(LEN, PROT_READ, MAP_SHARED, O_RDONLY);
 	FULL();
+	/* The first page may be saved: it has to be looked at. */
 	if (self->local)
-		IS(0, PAGES, LEFT);
+		IS(1, PAGES - 1, LEFT);
 	else
 		IS(0, PAGES, DATA);
 	touch(self->mem, 3, 1);
@@ -192,11 +199,11 @@ TEST_F(files, do_not_take_over_what_the_chain_has)
 		ASSERT_EQ(0, madvise(self->mem, LEN, MADV_DONTNEED));
 		INC();
 		NOTHING_LEFT();
-		if (self->local)
-			IS(0, PAGES, CPIMG_SAME, 0);
 		MATCHES();
 		INC();
 		NOTHING_LEFT();
+		if (self->local)
+			IS(0, PAGES, CPIMG_SAME, 0);
 		MATCHES();
 	}
 }
@@ -412,7 +419,7 @@ TEST_F(files, moved_have_their_new_name)
 	if (variant->kind == KIND_LOWER || variant->kind == KIND_MEMORY_LOWER)
 		NOTHING_LEFT();
 	else if (self->local)
-		IS(0, PAGES, LEFT);
+		IS(1, PAGES - 1, LEFT);
 	ASSERT_OK(mapped_at(self->c.img, self->mem, &m));
 	EXPECT_STREQ(other, m.name);
 }
@@ -554,7 +561,8 @@ TEST_F(files, blocks_that_a_file_does_not_have_are_holes)
 	IS(41, 23, CPIMG_HOLE, CP_HOLE_ZERO);
 	self->mem[10 * PAGE] = 'x';
 	ASSERT_OK(chain_inc(&self->c, self->mem, len));
-	IS(0, 10, CPIMG_HOLE, CP_HOLE_ZERO);
+	/* Some file systems take more than the page at a time. */
+	EXPECT_GT(40, chain_pages(&self->c, self->mem, len, CPIMG_DATA));
 	IS(10, 1, DATA);
 	EXPECT_OK(mapped_matches(&self->c, self->mem, self->mem, len));
 	/* Punched by another: zeros again. */
@@ -863,6 +871,8 @@ TEST_F(others, huge_pages_of_a_file)
 				 (i ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED | MAP_NORESERVE,
 				 fd, 0);
 		ASSERT_NE(MAP_FAILED, self->mem);
+		/* mmap() itself makes such a file longer. */
+		ASSERT_EQ(0, ftruncate(fd, len));
 		TH_LOG("%s", by[i]);
 		for (int inc = 0; inc < 2; inc++) {
 			ASSERT_OK(inc ? chain_inc(&self->c, self->mem, len) :

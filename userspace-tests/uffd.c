@@ -392,7 +392,7 @@ TEST_F(uffd, nobody_is_waited_for_who_waits_to_be_heard)
 			TH_LOG("no event %s: %s", e->what, strerror(errno));
 			continue;
 		}
-		ASSERT_TRUE(enlist(self->mem, len, variant->mode)) TH_LOG("%m");
+		ASSERT_TRUE(enlist(self->mem, self->len, variant->mode)) TH_LOG("%m");
 		madvise(self->mem + self->step, len - self->step, MADV_PAGEOUT);
 		ASSERT_EQ(0, pthread_create(&self->other, NULL, e->fn, self));
 		for (int tries = 0; tries < 100; tries++) {

@@ -225,23 +225,12 @@ void kind_settle(void)
 	usleep(30000);
 }
 
-/* A file of bytes as cp_fill() has them, that nobody has open. Return: 0, or -1. */
-int kind_make(enum kind_nr nr, const char *name, size_t len, unsigned int seed)
+static int make_one(const char *path, size_t len, unsigned int seed)
 {
-	const struct kind *kind = &kinds[nr];
-	bool lower = nr == KIND_LOWER || nr == KIND_MEMORY_LOWER;
-	char path[160], *bytes = malloc(len + 8);
+	int fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0644);
+	char *bytes = malloc(len + 8);
 	ssize_t n = -1;
-	int fd;
 
-	if (lower) {
-		/* What is below an overlay is to be left alone while it is mounted. */
-		umount2(kind->folder, MNT_DETACH);
-		snprintf(path, sizeof(path), "%s/%s", layer(kind, "/l"), name);
-	} else {
-		snprintf(path, sizeof(path), "%s", kind_path(nr, name));
-	}
-	fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0644);
 	if (fd >= 0) {
 		cp_fill(bytes, len, seed);
 		n = write(fd, bytes, len);
@@ -249,8 +238,43 @@ int kind_make(enum kind_nr nr, const char *name, size_t len, unsigned int seed)
 			n = -1;
 	}
 	free(bytes);
-	if (lower && mount_overlay(kind))
-		return -1;
-	kind_settle();
 	return n == (ssize_t)len ? 0 : -1;
+}
+
+/*
+ * Files of bytes as cp_fill() has them, that nobody has open: @name, or @name0, @name1
+ * and so on if @nr is not 0, with a seed of its own for each. Return: 0, or -1.
+ */
+int kind_make_all(enum kind_nr nr, const char *name, unsigned int files, size_t len,
+		  unsigned int seed)
+{
+	const struct kind *kind = &kinds[nr];
+	bool lower = nr == KIND_LOWER || nr == KIND_MEMORY_LOWER;
+	char path[192];
+	int ret = 0;
+
+	/* What is below an overlay is to be left alone while it is mounted. */
+	if (lower)
+		umount2(kind->folder, MNT_DETACH);
+	for (unsigned int i = 0; i < (files ?: 1); i++) {
+		char which[16] = "";
+
+		if (files)
+			snprintf(which, sizeof(which), "%u", i);
+		if (lower)
+			snprintf(path, sizeof(path), "%s/%s%s", layer(kind, "/l"), name,
+				 which);
+		else
+			snprintf(path, sizeof(path), "%s%s", kind_path(nr, name), which);
+		ret |= make_one(path, len, seed + i);
+	}
+	if (lower && mount_overlay(kind))
+		ret = -1;
+	kind_settle();
+	return ret;
+}
+
+int kind_make(enum kind_nr nr, const char *name, size_t len, unsigned int seed)
+{
+	return kind_make_all(nr, name, 0, len, seed);
 }

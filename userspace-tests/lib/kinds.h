@@ -40,6 +40,8 @@ extern const struct kind kinds[NR_KINDS];
 const char *kind_begin(enum kind_nr nr);
 const char *kind_path(enum kind_nr nr, const char *name);
 int kind_make(enum kind_nr nr, const char *name, size_t len, unsigned int seed);
+int kind_make_all(enum kind_nr nr, const char *name, unsigned int files, size_t len,
+		  unsigned int seed);
 void kind_settle(void);
 
 #endif /* KINDS_H */

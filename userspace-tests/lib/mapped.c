@@ -87,17 +87,28 @@ const char *mapped_nth(const struct cpimg *img, unsigned int nth, struct mapped 
 const char *mapped_at(const struct cpimg *img, const void *mem, struct mapped *out)
 {
 	const struct cp_files *files;
+	unsigned int low = 0, high;
 	size_t size;
 	const char *why = mapped_files(img, &files, &size);
 
 	if (why)
 		return why;
-	for (unsigned int i = 0; i < files->nr_maps; i++) {
-		why = fill(files, i, out);
+	/* In address order: the first that ends behind it. */
+	for (high = files->nr_maps; low < high; ) {
+		unsigned int middle = low + (high - low) / 2;
+
+		why = fill(files, middle, out);
 		if (why)
 			return why;
-		if (out->start <= (uintptr_t)mem && (uintptr_t)mem < out->end)
-			return NULL;
+		if (out->end <= (uintptr_t)mem)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < files->nr_maps) {
+		why = fill(files, low, out);
+		if (why || (out->start <= (uintptr_t)mem && (uintptr_t)mem < out->end))
+			return why;
 	}
 	return say("%s has no mapping of a file at %p, of %u", cpimg_path(img), mem,
 		   files->nr_maps);
