@@ -117,7 +117,7 @@ FIXTURE_VARIANT_ADD(endless, hugetlb) { hugetlb, 120 * TIB };
 FIXTURE_VARIANT_ADD(endless, shared_hugetlb) { shared_hugetlb, 120 * TIB };
 FIXTURE_VARIANT_ADD(endless, anonymous) { anonymous, 120 * TIB };
 FIXTURE_VARIANT_ADD(endless, shared_anonymous) { shared_anonymous, 120 * TIB };
-FIXTURE_VARIANT_ADD(endless, discarded) { discarded, 8 * TIB };
+FIXTURE_VARIANT_ADD(endless, discarded) { discarded, TIB };
 FIXTURE_VARIANT_ADD(endless, tmpfs) { tmpfs, 120 * TIB };
 FIXTURE_VARIANT_ADD(endless, private_tmpfs) { private_tmpfs, 120 * TIB };
 FIXTURE_VARIANT_ADD(endless, ext4) { ext4, TIB };

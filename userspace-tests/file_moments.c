@@ -69,6 +69,8 @@ static bool read_page(const char *page, char *to)
 
 	if (!sigsetjmp(bus, 1)) {
 		memcpy(to, page, PAGE);
+		/* not before it is done */
+		asm volatile("" : : : "memory");
 		good = true;
 	}
 	return good;
