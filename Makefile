@@ -9,7 +9,6 @@ BUILD	?= $(CURDIR)/build
 JOBS	?= $(shell nproc)
 V	?= 0
 
-override BUILD := $(abspath $(BUILD))
 export KERNEL BUILD JOBS V LINUX_SRC FORCE PATCH WALL REPEATS ONLY
 
 # What each goal is made of, for messages like "[2/6]"
@@ -37,11 +36,15 @@ STEPS.check-each := $(STEPS.kernel)
 STEPS.test-off	:= $(STEPS.kernel-off) headers tests initramfs
 export STEPS := $(STEPS.$(firstword $(MAKECMDGOALS)))
 
+# Before a recipe: scripts/lib.sh, which knows where BUILD really is ($$BUILD, a path
+# without spaces).
+lib	= @. scripts/lib.sh;
+say	= $(lib) step
+
 # Test programs are the same for every kernel, so they are built with the headers
 # of one.
-headers-of := $(BUILD)/$(DEFAULT_KERNEL)
-tests-make := $(MAKE) --no-print-directory -C userspace-tests \
-	OUT=$(BUILD)/tests LINUX=$(headers-of)/linux HEADERS=$(headers-of)/headers/include
+tests-make = headers=$$BUILD/$(DEFAULT_KERNEL); $(MAKE) --no-print-directory -C userspace-tests \
+	OUT=$$BUILD/tests LINUX=$$headers/linux HEADERS=$$headers/headers/include
 # What a test has to say is shown when it is asked for by name.
 verbose	:= $(if $(filter undefined,$(origin TESTS)),,--verbose)
 # The long ones first, so that no processor waits for them in the end.
@@ -49,7 +52,6 @@ long	:= $(wildcard $(addprefix userspace-tests/,cost.c restore_cost.c races.c or
 TESTS	?= $(long) $(filter-out $(long),$(sort $(wildcard userspace-tests/*.c userspace-tests/*.t)))
 # counted instructions say nothing about a kernel that does more
 test-debug coverage: override TESTS := $(filter-out %cost.c,$(TESTS))
-say	= @. scripts/lib.sh; step
 
 SHELL	:= /bin/bash
 .NOTPARALLEL:
@@ -75,7 +77,7 @@ help:
 	@echo '  install       install them with headers and man pages (PREFIX=/usr/local DESTDIR=)'
 	@echo
 	@echo 'For developers:'
-	@echo '  refresh       put what was edited in $(patsubst $(CURDIR)/%,%,$(BUILD))/$(KERNEL)/linux into the patches'
+	@echo '  refresh       put what was edited in $(subst $(CURDIR)/,,$(BUILD))/$(KERNEL)/linux into the patches'
 	@echo '                (PATCH=name: files new to the series go there)'
 	@echo '  test-debug    the tests on the debug kernel'
 	@echo '  coverage      which lines of the new kernel files the tests run: a table, and'
@@ -91,7 +93,7 @@ help:
 	@echo '  shell         a shell in a guest (GUEST="--mem 1024": options of guest.sh)'
 	@echo '  clean         remove kernels and programs; distclean: all that was made'
 	@echo
-	@echo 'Variables: KERNEL=$(KERNEL)  BUILD=$(patsubst $(CURDIR)/%,%,$(BUILD))  JOBS=$(JOBS)  V=1 (show all output)'
+	@echo 'Variables: KERNEL=$(KERNEL)  BUILD=$(subst $(CURDIR)/,,$(BUILD))  JOBS=$(JOBS)  V=1 (show all output)'
 	@echo '  LINUX_SRC=  a kernel tree or tarball instead of the Debian package'
 
 deps:
@@ -131,18 +133,17 @@ headers-of-tests: deps
 endif
 
 tests: headers-of-tests
-	$(say) tests "Test programs, in $(BUILD)/tests"
-	@$(tests-make) -j$(JOBS)
+	$(say) tests "Test programs, in $$BUILD/tests"; $(tests-make) -j$(JOBS)
 	@scripts/initramfs.sh
 
 tools: deps
-	$(say) tools "Tools, in $(BUILD)/tools"
-	@$(MAKE) --no-print-directory -C userspace-tools OUT=$(BUILD)/tools -j$(JOBS)
+	$(say) tools "Tools, in $$BUILD/tools"; \
+		$(MAKE) --no-print-directory -C userspace-tools OUT=$$BUILD/tools -j$(JOBS)
 
 # Needs no kernel, and installs no packages: `make tools` does that.
 install:
-	$(say) install "Tools, into $(DESTDIR)$(or $(PREFIX),/usr/local)"
-	@$(MAKE) --no-print-directory -C userspace-tools OUT=$(BUILD)/tools install
+	$(say) install "Tools, into $(DESTDIR)$(or $(PREFIX),/usr/local)"; \
+		$(MAKE) --no-print-directory -C userspace-tools OUT=$$BUILD/tools install
 
 fuzz:
 	@scripts/deps.sh fuzz
@@ -165,7 +166,7 @@ test-debug: kernel-debug tests tools
 coverage: kernel-coverage tests tools
 	@scripts/deps.sh coverage
 	$(say) test "Tests on the coverage kernel, each in a fresh guest"
-	@rm -rf $(BUILD)/coverage/data
+	$(lib) rm -rf $$BUILD/coverage/data
 	@status=0; CP_VARIANT=coverage $(prove) || status=$$?; \
 		scripts/coverage.sh $(if $(verbose),,95) && exit $$status
 
@@ -190,15 +191,8 @@ check-each: kernel
 shell: kernel tests
 	@scripts/shell.sh $(GUEST)
 
-kernels	:= $(addprefix $(BUILD)/,$(notdir $(wildcard kernel-patches/*)))
-others	:= $(addprefix $(BUILD)/,tests tools coverage fuzz run bench selftests initramfs \
-	initramfs.cpio init.log shell accelerator)
-
 clean:
-	rm -rf $(foreach k,$(kernels),$(addprefix $k/,normal debug off plain coverage check \
-		each) $k/headers*) $(others)
+	@scripts/clean.sh
 
-# BUILD may be a folder that has other things in it
 distclean:
-	rm -rf $(kernels) $(others)
-	[ ! -d $(BUILD) ] || rmdir --ignore-fail-on-non-empty $(BUILD)
+	@scripts/clean.sh all

@@ -48,12 +48,14 @@ check_header() {
 	verdict "the tools' cp_range.h is the kernel's" "$out/header"
 }
 
-# A few lines of checkpatch are about what a series in a folder cannot have.
+# A few lines of checkpatch are about what a series in a folder cannot have. It keeps
+# the CamelCase names of a tree in a file where it runs, and looks for git there.
 check_checkpatch() {
 	local patch
+	mkdir -p "$out/scratch"
 	for patch in "${series[@]}"; do
-		(cd "$linux" && scripts/checkpatch.pl --strict --terse --no-summary \
-			"$patches/$patch") >"$out/checkpatch" 2>&1 || true
+		(cd "$out/scratch" && "$linux/scripts/checkpatch.pl" --root="$linux" \
+			--strict --terse --no-summary "$patches/$patch") >"$out/checkpatch" 2>&1 || true
 		verdict "checkpatch --strict $patch" "$out/checkpatch"
 	done
 }

@@ -5,9 +5,9 @@
 # With an argument, also those that only that target of make needs.
 . "$(dirname "$0")/lib.sh"
 
-build='bc binutils bison bzip2 ccache cpio diffutils e2fsprogs elfutils findutils flex
+build='apparmor bc binutils bison bzip2 ccache cpio diffutils e2fsprogs elfutils findutils flex
 	g++ gcc gdb kmod libc6-dev libelf-dev libssl-dev linux-libc-dev make mandoc musl-tools
-	patch perl python3 python3-pyelftools qemu-system-x86 quilt rsync sqlite3 xz-utils zlib1g-dev'
+	patch perl python3 python3-pyelftools qemu-system-x86 quilt rsync sqlite3 xfsprogs xz-utils zlib1g-dev'
 check='clang coccinelle git shellcheck sparse'
 coverage='gcovr'
 fuzz='clang llvm'

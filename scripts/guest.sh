@@ -183,8 +183,9 @@ mkdir -p "$run/root" "$run/probe"
 		echo coverage
 	fi
 	if [ "$apparmor" ]; then
-		apparmor_parser -Q -K -T -o "$run/root/apparmor.policy" "$apparmor" >&2 ||
-			die "apparmor_parser does not compile $apparmor"
+		# it has to say that this kernel has no AppArmor, if so
+		apparmor_parser -Q -K -T -o "$run/root/apparmor.policy" "$apparmor" >"$run/said" 2>&1 ||
+			die "apparmor_parser does not compile $apparmor: $(cat "$run/said")"
 		echo apparmor
 	fi
 	[ -z "$tty" ] || echo tty
@@ -205,6 +206,8 @@ for file in ${add[@]+"${add[@]}"}; do
 	mkdir -p "$run/root/$(dirname "$path")"
 	cp -L "$file" "$run/root/$path"
 done
+# for all users of the guest, whatever the umask here
+chmod -R u=rwX,go=rX "$run/root"
 
 # "quiet" would hide warnings. A busy host must not look like a hung guest, or like
 # one whose timer does not work.

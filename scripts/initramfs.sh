@@ -26,6 +26,8 @@ mkdir -p "$stage/tests" "$stage/lib"
 find "$BUILD/tests" -maxdepth 1 -type f -perm -u+x -exec cp -t "$stage/tests" {} +
 # what the _dyn programs are linked with
 cp -L /lib/ld-musl-x86_64.so.1 "$stage/lib/"
+# for all users of the guest, whatever the umask here
+chmod -R u=rwX,go=rX "$stage"
 
 (cd "$stage" && find . -mindepth 1 | sort |
 	cpio -o -H newc -R +0:+0 --quiet --reproducible) >"$image.new"

@@ -5,8 +5,59 @@
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() {
+	printf '%s\n' "$*" >&2
+}
+
+# What was tried, on what, what went wrong, what to do.
+die() {
+	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+	exit "${die_status:-1}"
+}
+
+# Kbuild refuses a space or a colon in its paths, all links resolved, and make cannot
+# have them in a target's name; nobody wants to find out about the other ones.
+plain() {	# PATH
+	[[ $1 != *[[:space:]]* && $1 != *[]\[:\$\#%\"\'\`\\\;\&\|\<\>\(\)\{\}*?!^=,~]* ]]
+}
+
+# The folder that stands for a BUILD whose path is not plain.
+elsewhere() {	# PATH
+	local base name
+	name=cp_range/$(cksum <<<"$1" | cut -d' ' -f1)
+	for base in "${XDG_CACHE_HOME:-}" "${HOME:-}/.cache" "/var/tmp/cp_range-$(id -u)"; do
+		[[ $base == /?* ]] || continue
+		base=$(realpath -m -- "$base")
+		(umask 077; mkdir -p -- "$base") 2>/dev/null || continue
+		if plain "$base" && [ -O "$base" ] && [ -w "$base" ]; then
+			printf '%s\n' "$base/$name"
+			return
+		fi
+	done
+	die "there is no folder with a plain name to build in (tried XDG_CACHE_HOME, ~/.cache, /var/tmp); set BUILD= to one"
+}
+
+# Where things are built, its links resolved: PATH, or else what PATH is made a link to.
+build_folder() {	# PATH
+	local path to
+	path=$(realpath -m -- "$1")
+	if ! plain "$path"; then
+		[ ! -e "$path" ] || rmdir -- "$path" 2>/dev/null ||
+			die "the kernel cannot be built in '$path', because of its name, and there are files in it, so that it is not made a link to another folder; move it away, or set BUILD= to another"
+		to=$(elsewhere "$path")
+		say "The kernel cannot be built in '$path', because of its name: this is a link to $to"
+		mkdir -p -- "$(dirname -- "$path")"
+		ln -s -- "$to" "$path"
+		path=$to
+	fi
+	mkdir -p -- "$path" || die "the folder to build in cannot be made; set BUILD= to another"
+	printf '%s\n' "$path"
+}
+
 KERNEL=${KERNEL:-$(sed -n 's/^DEFAULT_KERNEL := //p' "$top/Makefile")}
-BUILD=$(mkdir -p "${BUILD:-$top/build}" && cd "${BUILD:-$top/build}" && pwd)
+build_link=$(realpath -ms -- "${BUILD:-$top/build}")
+BUILD=$(build_folder "$build_link")
 JOBS=${JOBS:-$(nproc)}
 V=${V:-0}
 
@@ -17,6 +68,9 @@ export pushed=$work/pushed		# the patches as they were when pushed
 
 PATH=$PATH:/usr/sbin:/sbin		# mkswap, mke2fs
 export PATH LC_ALL=C
+
+# In a hook of git's: repositories that are made here are not that one.
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
 
 # Quilt as this repository wants it, whatever ~/.quiltrc says.
 export QUILTRC=$top/scripts/quiltrc
@@ -37,16 +91,6 @@ step() {
 	else
 		say "$*"
 	fi
-}
-
-say() {
-	printf '%s\n' "$*" >&2
-}
-
-# What was tried, on what, what went wrong, what to do.
-die() {
-	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
-	exit "${die_status:-1}"
 }
 
 elapsed() {

@@ -17,10 +17,12 @@ last=${PATCH:-${applied[-1]}}
 # The file as the source has it, without the series; nothing when it has none.
 pristine() {
 	local source
-	source=$(cut -d' ' -f1 "$work/linux.from")
+	source=$(cat "$work/linux.from")
 	if [ -d "$source" ]; then
 		cat "$source/$1" 2>/dev/null
 	else
+		# behind its name stand size and time
+		source=$(sed -E 's/ [0-9]+ [0-9]+$//' <<<"$source")
 		tar -xOf "$source" --wildcards "*/$1" 2>/dev/null
 	fi
 }

@@ -42,7 +42,7 @@ if ! grep -q 'land (' "$share/gdb" || ! grep -q 'name = "Jupiter' "$share/gdb"; 
 fi
 
 here() {		# a path as one would type it
-	printf '%s' "${1#"$PWD"/}"
+	printf '%q' "${1#"$PWD"/}"
 }
 
 cat <<EOF
@@ -50,7 +50,7 @@ cat <<EOF
 A program in the guest filled 16 MiB, called cp_range(0, ~0UL) and went on.
 The image is an ELF core file of $(du -h --apparent-size "$image" | cut -f1)B: $(here "$image")
 Look into it yourself:
-  gdb -iex 'set sysroot $(here "$BUILD")/initramfs' $(here "$program") -c $(here "$image")
+  gdb -iex 'set sysroot ${BUILD#"$PWD"/}/initramfs' $(here "$program") -c $(here "$image")
 EOF
 
 step run "A solver is killed three times, and goes on from its images"

@@ -4,9 +4,9 @@
 # Runs one test for prove: tap.sh userspace-tests/NAME.c | userspace-tests/NAME.t
 #
 # A .c was compiled to a guest program of that name. It is run once for each of its
-# lines "/* guest: OPTIONS */" (options of guest.sh), in a fresh guest. A .t runs here
-# and finds guest.sh in $GUEST, the test programs in $TESTS_DIR, room for its files
-# in $RUN_DIR. CP_VARIANT says which kernel: normal, debug or coverage.
+# lines "/* guest: OPTIONS */" (options of guest.sh), in a fresh guest; $RUN_DIR in them
+# is room for its files. A .t runs here and finds guest.sh in $GUEST, the test programs
+# in $TESTS_DIR, room in $RUN_DIR. CP_VARIANT says which kernel: normal, debug or coverage.
 . "$(dirname "$0")/lib.sh"
 
 file=$1
@@ -26,7 +26,7 @@ options=(--kernel "$CP_VARIANT")
 run() {	# MORE-OPTIONS
 	local status=0
 	# shellcheck disable=SC2086	# a list
-	"$GUEST" "${options[@]}" $1 "/tests/$name" || status=$?
+	"$GUEST" "${options[@]}" ${1//\$RUN_DIR/$RUN_DIR} "/tests/$name" || status=$?
 	[ "$status" != 4 ] || status=0	# a skip; its lines of TAP say so
 	return "$status"
 }

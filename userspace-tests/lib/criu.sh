@@ -12,7 +12,7 @@ with_criu() {	# FOLDER-FOR-FILES
 	local source=${BASH_SOURCE[0]%/*}/criu
 	[ -x "$criu" ] || return 1
 	gcc -O1 -Wall -Wextra -shared -fPIC -Wl,-soname,libnftables.so.1 \
-		-Wl,--version-script="$source/nftables.map" \
+		-Xlinker "--version-script=$source/nftables.map" \
 		-o "$1/libnftables.so.1" "$source/nftables.c" || exit 1
 	criu_guest=(--add "$criu:$criu")
 	for library in $(ldd "$criu" | grep -o '/[^ ]*'); do

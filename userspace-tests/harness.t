@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The harness itself, where people put it: below a folder whose name has spaces and
+# worse, below /tmp, with a umask of 077.
+. "$(dirname "$0")/lib/host.sh"
+
+here=$(cd "$(dirname "$0")" && pwd)
+saw=$RUN_DIR/output
+copy="$RUN_DIR/it's a folder: one, two"
+export XDG_CACHE_HOME=$RUN_DIR/cache
+
+plan 9
+
+# Make for that copy, which gets nothing from the make above us.
+make_there() {
+	(umask 077 && cd "$copy" && unset BUILD STEPS MAKEFLAGS MFLAGS MAKELEVEL &&
+		make "$@") >"$saw" 2>&1
+}
+
+rm -rf "$copy" "$XDG_CACHE_HOME"
+mkdir -p "$copy"
+(cd "$here/.." && cp -a Makefile scripts kernel-patches userspace-tools userspace-tests "$copy")
+find "$copy" -exec touch -d '1 hour ago' {} +
+
+make_there tools
+ok "make tools, where make and kbuild cannot have the folder's name"
+[ -L "$copy/build" ] && [ "$("$copy/build/tools/cpimg" --version 2>"$saw")" ]
+ok "build is a link to a folder that they can"
+find "$copy" -newermt '30 minutes ago' ! -path "$copy" ! -name build >"$saw"
+[ ! -s "$saw" ]
+ok "nothing is written beside it"
+make_there BUILD="$RUN_DIR/it's another, with a space" tools &&
+	"$RUN_DIR/it's another, with a space/tools/cpimg" --version >"$saw" &&
+	make_there BUILD="$RUN_DIR/it's another, with a space" distclean &&
+	[ ! -L "$RUN_DIR/it's another, with a space" ]
+ok "BUILD= with such a name"
+make_there DESTDIR="$copy/dest dir" install && rm -rf "$copy/build" &&
+	find "$copy/dest dir" -mindepth 1 ! -type l ! -perm -044 >"$saw" && [ ! -s "$saw" ] &&
+	[ -x "$copy/dest dir/usr/local/bin/cpimg" ]
+ok "make install into such a folder, for everybody to read"
+rm -rf "$copy/build"
+mkdir "$copy/build" && : >"$copy/build/precious"
+! make_there tools && has "cannot be built in .*/build'" && [ -f "$copy/build/precious" ]
+ok "a build folder there that has files is left alone, with a message"
+rm -r "$copy/build"
+make_there tools && make_there distclean && [ ! -e "$copy/build" ] && [ ! -L "$copy/build" ] &&
+	[ -z "$(ls -A "$XDG_CACHE_HOME")" ]
+ok "make distclean: the link and the folder are gone"
+
+# in_folder FOLDER PROGRAM runs itself, which ends with 2 since it is told nothing.
+guest() {
+	(umask 077 && "$GUEST" --kernel "${CP_VARIANT:-normal}" --mem 256 "$@") >"$saw" 2>&1
+}
+guest --add "$TESTS_DIR/in_folder:/tmp/here and/there/itself" -- \
+	/tests/in_folder '/tmp/here and/there' ./itself
+[ $? = 2 ]
+ok "what is added below /tmp is in the guest, whose /tmp is a tmpfs"
+guest --share "$RUN_DIR" --add "$TESTS_DIR/in_folder:/host/itself" -- /tests/in_folder /host ./itself
+[ $? = 125 ] && has 'mounts something over /host/itself' && [ ! -e "$RUN_DIR/itself" ]
+ok "what would be hidden by another mount is refused"
+rm -rf "$copy" "$XDG_CACHE_HOME"
