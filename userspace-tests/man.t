@@ -81,7 +81,7 @@ ok "cp_image(5): each field of the notes, its offset and its size"
 ok "cp_image(5): the sizes of the structures, and what CP_FILES is known by"
 
 # Every long option that a command has is in the page, and the other way round.
-for command in show verify flatten diff extract map prune; do
+for command in list show verify flatten diff extract map prune; do
 	"$cpimg" $command --help | grep -o -- '--[a-z-]*' |
 		grep -vE -- '--(help|usage|version|dir)' | sort -u |
 		sed "s/^--/$command /"
