@@ -153,7 +153,7 @@ TEST_F(broken, quota)
 		SKIP(return, "no quota on tmpfs: %s", strerror(errno));
 	ASSERT_EQ(0, chmod("/tmp", 01777));
 	/* root's quota is not limited on every kernel */
-	ASSERT_EQ(0, setresuid(1000, 1000, 1000));
+	ASSERT_EQ(0, cp_set_user(1000, 1000, 1000));
 	ASSERT_OK(chain_full(&self->c, self->mem, LEN));
 	change(self->mem, PAGES, 1);
 	ASSERT_NE(0, inc_cp_range(self->mem, self->mem + LEN));

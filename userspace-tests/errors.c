@@ -135,7 +135,7 @@ TEST_F(errors, edquot)
 		SKIP(return, "no quota on tmpfs: %s", strerror(errno));
 	chmod("/tmp", 01777);
 	/* root's quota is not limited on every kernel */
-	ASSERT_EQ(0, setresuid(1000, 1000, 1000));
+	ASSERT_EQ(0, cp_set_user(1000, 1000, 1000));
 	ASSERT_FAILS(EDQUOT);
 }
 
@@ -204,10 +204,10 @@ TEST_F(errors, erofs)
 TEST_F(errors, eacces)
 {
 	TMP("tmpfs", "mode=0755");
-	ASSERT_EQ(0, setresuid(1000, 1000, 0));
+	ASSERT_EQ(0, cp_set_user(1000, 1000, 0));
 	ASSERT_FAILS(EACCES);
 	/* With root's rights again. */
-	ASSERT_EQ(0, setresuid(0, 0, 0));
+	ASSERT_EQ(0, cp_set_user(0, 0, 0));
 	ASSERT_WORKS();
 }
 
@@ -284,10 +284,10 @@ TEST_F(errors, enfile)
 	}
 	chmod("/tmp", 01777);
 	ASSERT_EQ(1, write(low, "1", 1));
-	ASSERT_EQ(0, setresuid(1000, 1000, 0));
+	ASSERT_EQ(0, cp_set_user(1000, 1000, 0));
 	errno = 0;
 	failed = cp_range(self->mem, self->mem + LEN) ? errno : 0;
-	ASSERT_EQ(0, setresuid(0, 0, 0));
+	ASSERT_EQ(0, cp_set_user(0, 0, 0));
 	lseek(low, 0, SEEK_SET);
 	dprintf(low, "%ld", max);
 	close(low);

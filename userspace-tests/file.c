@@ -61,7 +61,7 @@ static void as_user(void *arg)
 {
 	struct stat st;
 
-	if (setgid(1234) || setuid(4321))
+	if (setgid(1234) || cp_set_user(4321, 4321, 4321))
 		_exit(10);
 	if (dump()) {
 		perror("# cp_range");
@@ -200,7 +200,7 @@ static void meets_the_file_of_another(void *arg)
 	int *pipes = arg;
 	char c;
 
-	if (setgid(1000) || setuid(1000))
+	if (setgid(1000) || cp_set_user(1000, 1000, 1000))
 		_exit(10);
 	if (read(pipes[0], &c, 1) != 1)
 		_exit(11);

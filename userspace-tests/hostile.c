@@ -39,7 +39,7 @@ static void protect_names(const char *links, const char *files)
 
 static void become(uid_t uid)
 {
-	if (setgroups(0, NULL) || setgid(uid) || setuid(uid))
+	if (setgroups(0, NULL) || setgid(uid) || cp_set_user(uid, uid, uid))
 		_exit(100);
 }
 
@@ -366,7 +366,7 @@ TEST_F(traps, laid_at_any_moment)
 
 		if (variant->victim)
 			become(VICTIM);
-		else if (setegid(VICTIM) || seteuid(VICTIM))
+		else if (setegid(VICTIM) || cp_set_user(-1, VICTIM, -1))
 			_exit(100);	/* root, acting as somebody: the same rules */
 		why = race_and_look(race, &good, &met);
 		fprintf(stderr, "# %u images, met a trap %u times%s%s\n", good, met,
@@ -532,8 +532,11 @@ static int copy_program(mode_t mode)
 	return close(out);
 }
 
-/* Run it as an ordinary user, after @lay of its name. Return: its status. */
-static int run_privileged(int (*lay)(const char *name), pid_t *pid)
+/*
+ * Run it as an ordinary user, after @lay of its name; it says @how it may be dumped.
+ * Return: its status.
+ */
+static int run_privileged(int (*lay)(const char *name), const char *how, pid_t *pid)
 {
 	int status = -1;
 
@@ -542,7 +545,7 @@ static int run_privileged(int (*lay)(const char *name), pid_t *pid)
 		become(ATTACKER);
 		if (lay && lay(cp_name(getpid(), 0)))
 			_exit(101);
-		execl(PRIVILEGED, PRIVILEGED, NULL);
+		execl(PRIVILEGED, PRIVILEGED, how, NULL);
 		_exit(102);
 	}
 	waitpid(*pid, &status, 0);
@@ -578,13 +581,27 @@ FIXTURE_TEARDOWN(privileged)
 {
 }
 
+/* Its memory may hold what its caller has no right to: as with a core dump. */
+TEST_F(privileged, saves_nothing_unless_it_says_that_it_may)
+{
+	static const char *const rules[] = { "2", "0" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		/* 2: the kernel would dump it, for root alone */
+		ASSERT_EQ(0, cp_write_file("/proc/sys/fs/suid_dumpable", rules[i]));
+		EXPECT_EQ(EPERM, run_privileged(NULL, NULL, &self->pid))
+			TH_LOG("suid_dumpable %s", rules[i]);
+		EXPECT_OK(cp_no_file(self->pid, 0));
+	}
+}
+
 TEST_F(privileged, image_belongs_to_whose_rights_it_has)
 {
 	struct stat st;
 	struct cpimg *img;
 	int fd;
 
-	ASSERT_EQ(0, run_privileged(NULL, &self->pid));
+	ASSERT_EQ(0, run_privileged(NULL, "1", &self->pid));
 	ASSERT_EQ(0, lstat(cp_name(self->pid, 0), &st));
 	EXPECT_TRUE(S_ISREG(st.st_mode));
 	EXPECT_EQ(0600, st.st_mode & 07777);
@@ -608,7 +625,7 @@ TEST_F(privileged, is_not_led_astray_by_its_caller)
 
 		if (traps[i].lay == trap_hard_link)
 			continue;	/* the caller may not link what is not its own */
-		EXPECT_EQ(EEXIST, run_privileged(traps[i].lay, &self->pid))
+		EXPECT_EQ(EEXIST, run_privileged(traps[i].lay, "1", &self->pid))
 			TH_LOG("%s", traps[i].name);
 		ASSERT_EQ(0, lstat(cp_name(self->pid, 0), &st));
 		EXPECT_EQ(ATTACKER, st.st_uid);

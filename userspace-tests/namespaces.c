@@ -108,7 +108,7 @@ static void user_namespace(void *arg)
 {
 	struct stat st;
 
-	if (setgid(1000) || setuid(1000) || unshare(CLONE_NEWUSER))
+	if (setgid(1000) || cp_set_user(1000, 1000, 1000) || unshare(CLONE_NEWUSER))
 		_exit(4);
 	if (cp_range(page, page + PAGE)) {
 		perror("# cp_range");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 384 --smp 1 --swap 256 --disk 64 */
-/* guest: --mem 384 --smp 2 --swap 256 --disk 64 */
+/* guest: --mem 384 --smp 1 --swap 256 --disk 64 --disk xfs:300 */
+/* guest: --mem 384 --smp 2 --swap 256 --disk 64 --disk xfs:300 */
 /*
  * The oracle: long random sequences of all that can be done to memory, with
  * checkpoints in between; after each the memory is rebuilt from the chain of
@@ -131,10 +131,11 @@ static void summary(void)
 {
 	double s = seconds();
 
-	printf("# seed %" PRIu64 ": %lu operations, %.0f a second; %lu full, %lu incremental, %lu failed on purpose; pages: %lu DATA (%lu not touched), %lu SAME, %lu HOLE, %lu SKIPPED; %lu compared\n",
+	printf("# seed %" PRIu64 ": %lu operations, %.0f a second; %lu full, %lu incremental, %lu failed on purpose; pages: %lu DATA (%lu not touched), %lu SAME, %lu HOLE (%lu left to files, %lu refused later), %lu SKIPPED; %lu compared\n",
 	       opt.seed, stats.done, stats.done / (s > 0 ? s : 1), stats.full,
 	       stats.incremental, stats.failed, stats.data, stats.again,
-	       stats.same, stats.hole, stats.skipped, stats.compared);
+	       stats.same, stats.hole, stats.left, stats.refused, stats.skipped,
+	       stats.compared);
 	fflush(stdout);
 }
 

@@ -204,6 +204,40 @@ static void ask_image(const struct cpimg *img)
 		sum += en.size ? *(const unsigned char *)en.desc : 0;
 }
 
+/* As a list it says what it says address by address. */
+static void ask_list(const struct cpimg_chain *chain, size_t index)
+{
+	struct cpimg_list list;
+	struct cpimg_piece p;
+
+	if (cpimg_chain_list(chain, index, false, 0, UINT64_MAX, &list, NULL))
+		return;
+	for (size_t i = 0; i < list.count; i++) {
+		const struct cpimg_piece *q = &list.piece[i];
+
+		MUST(!cpimg_chain_resolve(chain, index, q->start, &p, NULL));
+		MUST(p.cls == q->cls && p.img == q->img && p.run == q->run &&
+		     p.offset == q->offset);
+	}
+	cpimg_list_free(&list);
+}
+
+/* The file of each address that has one holds it. */
+static void ask_files(const struct cpimg *img)
+{
+	size_t count;
+	const struct cpimg_run *run = cpimg_runs(img, &count);
+	struct cpimg_mapped m;
+
+	for (size_t i = 0; i < count; i++, run++) {
+		if (cpimg_mapped_file(img, run->start, &m)) {
+			MUST(cpimg_has_files(img));
+			MUST(m.start <= run->start && run->start < m.end);
+			MUST(strlen(m.name) < 65536);
+		}
+	}
+}
+
 static void ask_chain(const struct cpimg_chain *chain, size_t index)
 {
 	const struct cp_note *n = cpimg_note(cpimg_chain_image(chain, index));
@@ -227,19 +261,23 @@ static void ask_chain(const struct cpimg_chain *chain, size_t index)
 /* What is flattened says the same as the chain. */
 static void flatten(const struct cpimg_chain *chain, bool older)
 {
-	struct view v = { chain, cpimg_chain_length(chain) - 1, older }, flat = { 0 };
+	struct view v = {
+		.chain = chain, .index = cpimg_chain_length(chain) - 1, .older = older,
+	}, flat = { 0 };
 	struct cpimg_chain *again;
 	struct cpimg_error err;
 	const char *path = path_of("flat", 3);
 
 	unlink(path);
-	if (write_flat(&v, path, older, &err))
-		return;
-	again = cpimg_chain_open(path, NULL, 0, &err);
-	MUST(again && cpimg_chain_length(again) == 1);
-	flat.chain = again;
-	MUST(!compare_views(&v, &flat, NULL, no_change, NULL, &err));
-	cpimg_chain_close(again);
+	if (!flatten_to(&v, path, &err)) {
+		again = cpimg_chain_open(path, NULL, 0, &err);
+		MUST(again && cpimg_chain_length(again) == 1);
+		flat.chain = again;
+		MUST(!compare_views(&v, &flat, NULL, no_change, NULL, &err));
+		view_close(&flat);
+		cpimg_chain_close(again);
+	}
+	view_close(&v);
 }
 
 static int command(int (*run)(int, char **), const char *option, const char *path)
@@ -257,7 +295,8 @@ static void prune(const char *path, const char *keep)
 	size_t last = cpimg_chain_length(before) - 1;
 
 	if (!command(cmd_prune, keep, path)) {
-		struct view a = { before, last, true }, b = { NULL, 0, true };
+		struct view a = { .chain = before, .index = last, .older = true };
+		struct view b = { .older = true };
 
 		after = cpimg_chain_open(path, NULL, 0, &err);
 		MUST(after && cpimg_chain_length(after) <= last + 1);
@@ -265,6 +304,8 @@ static void prune(const char *path, const char *keep)
 		b.index = cpimg_chain_length(after) - 1;
 		MUST(!cpimg_chain_verify(after, &err));
 		MUST(!compare_views(&a, &b, NULL, no_change, NULL, &err));
+		view_close(&a);
+		view_close(&b);
 		cpimg_chain_close(after);
 	}
 	cpimg_chain_close(before);
@@ -284,6 +325,8 @@ static void ask_all(const char *path, int flags, bool commands)
 	for (size_t i = 0; i < cpimg_chain_length(chain); i++) {
 		ask_image(cpimg_chain_image(chain, i));
 		ask_chain(chain, i);
+		ask_files(cpimg_chain_image(chain, i));
+		ask_list(chain, i);
 	}
 	if (!cpimg_chain_verify(chain, &err)) {
 		flatten(chain, false);
@@ -297,6 +340,7 @@ static void ask_all(const char *path, int flags, bool commands)
 	command(cmd_verify, "-q", path);
 	command(cmd_diff, "-v", path);
 	command(cmd_map, "-o/dev/null", path);
+	command(cmd_list, "-v", folder);
 	cmd_extract(5, extract);
 	prune(path, "-k2");
 	prune(path, "-k1");

@@ -66,6 +66,25 @@ static int add_notes(struct other_note *notes, int bits)
 		"/bin/a\0/lib/b\0",
 	};
 
+	static const struct {
+		struct cp_files	head;
+		struct cp_file	file[2];
+		struct cp_map	map[2];
+		char		names[16];
+	} mapped = {
+		.head = { 1, 80, 32, 2, 2, 16 },
+		.file = {
+			{ .ino = 7, .size = 0x2800, .flags = CP_FILE_STAYS },
+			{ .ino = 8, .size = 0x9000, .flags = CP_FILE_STAYS, .name = 7,
+			  .build_id_size = 20 },
+		},
+		.map = {
+			{ 0x100000, 0x104000, 0x1000, 0, 0 },
+			{ 0x104000, 0x105000, 0x3000, 1, 0 },
+		},
+		.names = "/bin/a\0/lib/b\0",
+	};
+
 	memcpy(psinfo + (bits == 64 ? 40 : 28), "fuzzed", 6);
 	memcpy(psinfo + (bits == 64 ? 56 : 44), "fuzzed with args ", 17);
 	status[112 + 19 * 8 + 2] = 0x10;
@@ -78,7 +97,9 @@ static int add_notes(struct other_note *notes, int bits)
 	notes[3] = bits == 64 ?
 		(struct other_note) { "CORE", NT_FILE, &files64, sizeof(files64) } :
 		(struct other_note) { "CORE", NT_FILE, &files32, sizeof(files32) };
-	return 4;
+	notes[4] = (struct other_note) { CP_NOTE_OWNER, CP_FILES_TYPE, &mapped,
+					 sizeof(mapped) };
+	return 5;
 }
 
 static void chains(int bits, bool xnum)
@@ -93,7 +114,7 @@ static void chains(int bits, bool xnum)
 		SAME(0x100, 3), HOLE(0x103, 1, CP_HOLE_ZERO), DATA(0x104, 1, 'd'),
 		SAME(0x150, 2), SKIPPED(0x160, 1, CP_SKIP_LOCKED),
 	};
-	struct other_note notes[4];
+	struct other_note notes[5];
 	struct plan p[] = {
 		plan(bits, 0, -1, 0x80, 0x200, N(full), full),
 		plan(bits, 1, 0, 0x100, 0x140, N(middle), middle),

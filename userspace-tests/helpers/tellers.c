@@ -2,6 +2,8 @@
 /*
  * tellers FOLDER [NAME...]: each program of the tests of cpimg, or those that are
  * named, leaves its images in a folder of its own below, so that one guest is enough.
+ * Where there is a disk, they run from it: what they do not write is then left to their
+ * files. These have the times of the start of 2020.
  */
 #include <glob.h>
 
@@ -34,6 +36,21 @@ static void remove_images(void)
 	globfree(&found);
 }
 
+static const char *on_disk(const char *program)
+{
+	static char path[256];
+	struct timespec times[2] = { { 1577836800, 0 }, { 1577836800, 0 } };
+
+	snprintf(path, sizeof(path), "/disk/%s", program);
+	if (access("/disk/lost+found", F_OK) || cp_copy(cp_helper(program), path) ||
+	    chmod(path, 0755) || utimensat(AT_FDCWD, path, times, 0))
+		return cp_helper(program);
+	/* a file that has just changed is not relied on */
+	sync();
+	usleep(50000);
+	return path;
+}
+
 static void tell(void *arg)
 {
 	const struct teller *t = arg;
@@ -42,8 +59,7 @@ static void tell(void *arg)
 	snprintf(folder, sizeof(folder), "%s/%s", root, t->folder);
 	snprintf(keep, sizeof(keep), "%s", cp_helper("keep_images"));
 	mkdir(folder, 0755);
-	execl(keep, keep, folder, cp_helper(t->program), t->arg ? t->arg : folder,
-	      NULL);
+	execl(keep, keep, folder, on_disk(t->program), t->arg ? t->arg : folder, NULL);
 	perror(keep);
 	_exit(127);
 }

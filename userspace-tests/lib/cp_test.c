@@ -534,6 +534,17 @@ int cp_hold_memory_but(long kb)
 }
 
 /*
+ * As setresuid(). A process that changes its rights is not dumpable any more, and then
+ * makes no checkpoints, unless it says that it may.
+ */
+int cp_set_user(uid_t real, uid_t effective, uid_t saved)
+{
+	if (setresuid(real, effective, saved))
+		return -1;
+	return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+/*
  * Where user addresses end, as the kernel rounds and clamps it: of 47 bits, or of 56
  * with five levels of page tables, where one gets what lies higher by asking for it.
  */

@@ -92,6 +92,7 @@ const char *cp_swap_device(void);
 long cp_vmstat(const char *field);
 long cp_meminfo(const char *field);
 int cp_hold_memory_but(long kb);
+int cp_set_user(uid_t real, uid_t effective, uid_t saved);
 bool cp_debug_kernel(void);
 uint64_t cp_pagemap(const void *mem);
 uint64_t cp_kpageflags(const void *mem);

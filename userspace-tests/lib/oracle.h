@@ -7,6 +7,7 @@
  *	oracle.c		options, the loop, shrinking of what failed
  *	lib/oracle_model.c	the model: what each page of the arena is and holds
  *	lib/oracle_check.c	checkpoints, and images against the model
+ *	lib/oracle_files.c	files that memory is mapped from, and what befalls them
  *	lib/oracle_ops.c	the operations of this process
  *	lib/oracle_more.c	those that take a second process or another interface
  *	lib/oracle_writers.c	threads that write while all that goes on
@@ -18,15 +19,19 @@
 
 #define ARENA		((unsigned char *)0x100000000000UL)
 #define MAX_PAGES	16384U		/* 64 MiB */
-#define FILE_PAGES	512U		/* of each of the files */
+#define FILE_PAGES	512U		/* of a file at most */
 
 /* Not in the musl's headers of old. */
 #ifndef MADV_COLD
 #define MADV_COLD	20
 #endif
 
-/* What is mapped; the index of the file too. */
-enum { FILE_RO, FILE_RW, FILE_MEM, NR_FILES, NO_FILE = 0xff };
+/*
+ * What is mapped; the index of the file too. There are three for good: one that nobody
+ * writes to, one that is always open for writing, shared memory without a name. Others
+ * come and go.
+ */
+enum { FILE_RO, FILE_RW, FILE_MEM, NR_FIXED, NR_FILES = 24, NO_FILE = 0xff };
 
 /* struct page.flags */
 #define P_MAPPED	1	/* something is */
@@ -39,6 +44,7 @@ enum { FILE_RO, FILE_RW, FILE_MEM, NR_FILES, NO_FILE = 0xff };
 #define P_HUGETLB	128
 #define P_WP		256	/* userfaultfd write-protects it, asynchronously */
 #define P_WAS_SAVED	512	/* in the chain, and not touched since */
+#define P_RO		1024	/* MAP_SHARED, by a descriptor for reading only */
 
 /* A page of the arena as it should be. */
 struct page {
@@ -49,6 +55,21 @@ struct page {
 	uint64_t	version;	/* of the bytes: no two contents share one */
 	uint64_t	good_version;	/* which of them a chain was found to hold */
 	uint64_t	good_place;	/* and where */
+};
+
+/* A file: what it is called says nothing of a mapping that was there before. */
+struct file {
+	bool		used;
+	bool		named;		/* its name leads to it */
+	bool		lower;		/* of an overlay: writing makes another file */
+	bool		local;		/* on a disk of this machine */
+	int		fd;		/* stays open, or -1 */
+	int		writer;		/* open for writing for a while, or -1 */
+	unsigned int	pages;		/* its size; no more than room */
+	unsigned int	room;
+	char		name[96];
+	unsigned char	*bytes;
+	uint64_t	version[FILE_PAGES];
 };
 
 struct rng {
@@ -88,6 +109,8 @@ struct stats {
 	unsigned long	skipped;
 	unsigned long	again;		/* saved though not touched */
 	unsigned long	compared;
+	unsigned long	left;		/* to files */
+	unsigned long	refused;	/* files that have changed since */
 };
 
 extern struct options opt;
@@ -107,7 +130,6 @@ void rng_fill(uint64_t seed, void *to, size_t len);
 bool same_page(const void *a, const void *b);
 
 void model_init(void);
-int model_fd(unsigned int file);
 unsigned char *model_file(unsigned int file, unsigned int index);
 static inline unsigned char *page_addr(unsigned int page)
 {
@@ -127,6 +149,9 @@ void model_settle(struct range at);
 void model_map(struct range at, int prot, int flags, unsigned int file,
 	       unsigned int index);
 void model_unmap(struct range at);
+void model_cut(unsigned int file, unsigned int pages);
+void *model_outside(size_t len);
+bool past_end(const struct page *p);
 void model_audit(void);
 unsigned int skip_reason(const struct page *p);
 
@@ -147,6 +172,27 @@ void checkpoint(struct rng *r);
 void checkpoint_all(void);
 void checkpoint_with_limit(struct rng *r);
 void check_leave_out(struct range at);
+
+void checkpoint_look_back(struct rng *r);
+void checkpoint_lose(struct rng *r);
+
+/* oracle_files.c */
+extern struct file files[NR_FILES];
+void files_init(void);
+int files_pick(struct rng *r);
+int files_open(unsigned int *file, bool writable);
+void files_close(unsigned int file, int fd);
+void files_who_stays(bool stays[NR_FILES]);
+bool op_file_new(struct rng *r);
+bool op_file_write(struct rng *r);
+bool op_file_close(struct rng *r);
+bool op_file_truncate(struct rng *r);
+bool op_file_cut(struct rng *r);
+bool op_file_grow(struct rng *r);
+bool op_file_unlink(struct rng *r);
+bool op_file_replace(struct rng *r);
+bool op_file_link(struct rng *r);
+bool op_file_chmod(struct rng *r);
 
 /* oracle_ops.c */
 bool do_op(struct rng *r);

@@ -4,15 +4,18 @@
  * held against the model. What was compared once, the same bytes at the same
  * place of the same image, is not compared again.
  */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <sys/resource.h>
 
+#include "mapped.h"
 #include "oracle.h"
 
 #define MAX_CHAIN	12
 #define MAX_CHAIN_BYTES	(48UL << 20)
 #define NR_CALLERS	3
 #define PLACE_ZERO	1		/* the good place of zeros: no file offset */
+#define PLACE_FILE	2		/* that of what is left to a file */
 
 /* Threads that take turns in making checkpoints; the first is the main one. */
 static struct caller {
@@ -45,7 +48,12 @@ static struct {
 	unsigned int	length;
 	unsigned long	bytes;
 	uint8_t		last_id[CP_ID_SIZE];
+	bool		gone;		/* the first or the last lost its name */
 } chain;
+
+/* What the newest image leaves to files: a number that tells the bytes, or 0. */
+static uint64_t left_to_file[MAX_PAGES];
+static bool stays[NR_FILES];
 
 static struct range left_out;
 static unsigned long checkpoints;
@@ -114,6 +122,7 @@ static void remove_chain(void)
 		unlink(chain.name[i]);
 	chain.length = 0;
 	chain.bytes = 0;
+	chain.gone = false;
 }
 
 /* Pages of which it is not known what they hold during the next checkpoint. */
@@ -186,6 +195,68 @@ static void check_bytes(const struct cpimg *img, unsigned int page,
 	wrong(img, page, piece, what);
 }
 
+static uint64_t sum(const void *bytes)
+{
+	const uint64_t *p = bytes;
+	uint64_t h = 0xcbf29ce484222325ULL;
+
+	for (size_t i = 0; i < PAGE / 8; i++)
+		h = (h ^ p[i]) * 0x100000001b3ULL;
+	return h | 1;
+}
+
+/* The image names the file, says what it is, and reading it gives the page. */
+static void check_left(const struct cpimg *img, unsigned int page,
+		       const struct cpimg_piece *piece)
+{
+	static unsigned char bytes[PAGE] __attribute__((aligned(8)));
+	static const struct cp_file *seen;	/* its identity was looked at */
+	static uint64_t seen_in;
+	uint64_t key, addr = (uintptr_t)page_addr(page);
+	struct page *p = &pages[page];
+	const char *why;
+	struct mapped m;
+	struct stat st;
+
+	if (p->file == NO_FILE || p->flags & P_COW)
+		wrong(img, page, piece, "expected bytes of its own");
+	if (p->flags & P_SHARED && !(p->flags & P_RO))
+		wrong(img, page, piece, "expected to be saved: the program can write it");
+	if (!stays[p->file])
+		wrong(img, page, piece, "expected to be saved: the file may change, or is gone");
+	why = mapped_at(piece->img, page_addr(page), &m);
+	if (why)
+		wrong(img, page, piece, why);
+	if (strcmp(m.name, files[p->file].name) ||
+	    m.offset + (addr - m.start) != p->index * PAGE ||
+	    !(m.file->flags & CP_FILE_STAYS)) {
+		trace(m.name, m.offset, m.start, m.file->flags);
+		wrong(img, page, piece, "the image names another file or place, see the last operation");
+	}
+	memcpy(&key, cpimg_note(piece->img)->id, sizeof(key));
+	if (seen != m.file || seen_in != key) {
+		if (stat(m.name, &st))
+			wrong(img, page, piece, "its file is not there");
+		why = mapped_is_file(m.file, &st);
+		if (why)
+			wrong(img, page, piece, why);
+		seen = m.file;
+		seen_in = key;
+	}
+	if (p->good_place != PLACE_FILE || p->good_version != model_version(page)) {
+		why = mapped_read(piece->img, addr, bytes, PAGE);
+		if (why)
+			wrong(img, page, piece, why);
+		if (!same_page(bytes, model_bytes(page)))
+			wrong(img, page, piece, "the file has other bytes");
+		stats.compared++;
+		p->good_place = PLACE_FILE;
+		p->good_version = model_version(page);
+	}
+	left_to_file[page] = sum(model_bytes(page));
+	stats.left++;
+}
+
 static void check_hole(const struct cpimg *img, unsigned int page,
 		       const struct cpimg_piece *piece)
 {
@@ -193,8 +264,7 @@ static void check_hole(const struct cpimg *img, unsigned int page,
 	struct page *p = &pages[page];
 
 	if (piece->reason == CP_HOLE_FILE) {
-		if (p->file == NO_FILE || p->flags & P_COW)
-			wrong(img, page, piece, "expected bytes of its own");
+		check_left(img, page, piece);
 		return;
 	}
 	if (p->good_place == PLACE_ZERO && p->good_version == model_version(page))
@@ -251,6 +321,7 @@ static void check_chain(const struct cpimg_chain *c, uint64_t start, uint64_t en
 	struct cpimg_piece piece;
 	struct cpimg_error err;
 
+	files_who_stays(stays);
 	for (uint64_t at = start; at < end; at = piece.end) {
 		uint64_t place = 0;
 
@@ -355,6 +426,7 @@ static void check_image(const char *name, const struct caller *by,
 	count_image(img);
 	start = note->start < (uintptr_t)ARENA ? (uintptr_t)ARENA : note->start;
 	end = note->end > arena_end ? arena_end : note->end;
+	memset(left_to_file, 0, sizeof(left_to_file));
 	if (start < end && !(checkpoints % opt.every)) {
 		model_settle((struct range) { (start - (uintptr_t)ARENA) / PAGE,
 					      (end - start) / PAGE });
@@ -372,7 +444,8 @@ static unsigned int expect(const struct caller *by, bool incremental)
 	return !incremental ? CP_REASON_CP_RANGE :
 	       !by->n ? CP_REASON_FIRST :
 	       chain.state == NONE ? CP_REASON_NO_CHAIN :
-	       chain.state == BROKEN ? CP_REASON_BROKEN : CP_REASON_CHAIN;
+	       chain.state == BROKEN ? CP_REASON_BROKEN :
+	       chain.gone ? CP_REASON_PARENT_GONE : CP_REASON_CHAIN;
 }
 
 static void take(unsigned int who, bool incremental, void *start, void *end)
@@ -465,4 +538,53 @@ void checkpoint_with_limit(struct rng *r)
 	remove_chain();
 	strcpy(chain.name[chain.length++], name);
 	take(0, false, ARENA, end);
+}
+
+/* A cleaner of /tmp takes the image that the chain began with, or the last one. */
+void checkpoint_lose(struct rng *r)
+{
+	unsigned int which = chance(r, 2) ? 0 : chain.length - 1;
+
+	if (!chain.length || chain.gone)
+		return;
+	trace("an image is lost", which, chain.length, 0);
+	if (unlink(chain.name[which]))
+		fail("%s: %s", chain.name[which], strerror(errno));
+	chain.gone = true;
+}
+
+/*
+ * Files have changed since the newest image: what it leaves to them is what it was, or
+ * can be told not to be.
+ */
+void checkpoint_look_back(struct rng *r)
+{
+	static unsigned char bytes[PAGE] __attribute__((aligned(8)));
+	const char *name = chain.name[chain.length - 1];
+	struct cpimg_error err;
+	struct cpimg_chain *c;
+
+	if (!chain.length || chain.gone || chain.state != VALID)
+		return;
+	trace("look back", 0, 0, 0);
+	c = cpimg_chain_open(name, NULL, 0, &err);
+	if (!c)
+		fail("%s", err.text);
+	for (unsigned int n = 0, i = below(r, opt.pages); n < opt.pages;
+	     n++, i = (i + 1) % opt.pages) {
+		struct cpimg_piece piece;
+		uint64_t addr = (uintptr_t)page_addr(i);
+
+		if (!left_to_file[i])
+			continue;
+		if (cpimg_chain_resolve(c, cpimg_chain_length(c) - 1, addr, &piece, &err))
+			fail("%s", err.text);
+		if (mapped_read(piece.img, addr, bytes, PAGE))
+			stats.refused++;
+		else if (sum(bytes) != left_to_file[i])
+			fail("page %u of %s is left to a file that has other bytes now, and looks the same",
+			     i, name);
+		n += 16;
+	}
+	cpimg_chain_close(c);
 }

@@ -5,9 +5,6 @@
 struct page pages[MAX_PAGES];
 
 static unsigned char *own;			/* bytes of private pages */
-static unsigned char *file_bytes[NR_FILES];
-static uint64_t file_version[NR_FILES][FILE_PAGES];
-static int fds[NR_FILES];
 static uint64_t last_version;
 
 uint64_t rnd(struct rng *r)
@@ -56,7 +53,8 @@ bool same_page(const void *a, const void *b)
 	return !differ;
 }
 
-static void *outside(size_t len)
+/* Memory that no checkpoint is asked for. */
+void *model_outside(size_t len)
 {
 	void *mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -66,57 +64,28 @@ static void *outside(size_t len)
 	return mem;
 }
 
-/* A file with a name; @flags is how it stays open. */
-static int make_file(const char *name, const void *bytes, int flags)
-{
-	int fd = open(name, O_CREAT | O_TRUNC | O_RDWR, 0600);
-
-	if (fd < 0 || write(fd, bytes, FILE_PAGES * PAGE) != FILE_PAGES * PAGE)
-		fail("%s: %s", name, strerror(errno));
-	close(fd);
-	fd = open(name, flags | O_CLOEXEC);
-	if (fd < 0)
-		fail("%s: %s", name, strerror(errno));
-	return fd;
-}
-
 void model_init(void)
 {
-	const char *dir = access("/disk/lost+found", F_OK) ? "/dev/shm" : "/disk";
-	char name[64];
-
-	own = outside(opt.pages * PAGE);
-	for (int i = 0; i < NR_FILES; i++) {
-		file_bytes[i] = outside(FILE_PAGES * PAGE);
-		rng_fill(opt.seed * 16 + i, file_bytes[i], FILE_PAGES * PAGE);
-		for (unsigned int j = 0; j < FILE_PAGES; j++)
-			file_version[i][j] = ++last_version;
-	}
-	snprintf(name, sizeof(name), "%s/oracle.ro", dir);
-	fds[FILE_RO] = make_file(name, file_bytes[FILE_RO], O_RDONLY);
-	snprintf(name, sizeof(name), "%s/oracle.rw", dir);
-	fds[FILE_RW] = make_file(name, file_bytes[FILE_RW], O_RDWR);
-	fds[FILE_MEM] = make_file("/dev/shm/oracle.mem", file_bytes[FILE_MEM],
-				  O_RDWR);
-	/* Like a memfd: nothing can be read from it by name later. */
-	unlink("/dev/shm/oracle.mem");
+	own = model_outside(opt.pages * PAGE);
 	for (unsigned int i = 0; i < MAX_PAGES; i++)
 		pages[i].file = NO_FILE;
-}
-
-int model_fd(unsigned int file)
-{
-	return fds[file];
+	files_init();
 }
 
 unsigned char *model_file(unsigned int file, unsigned int index)
 {
-	return file_bytes[file] + index * PAGE;
+	return files[file].bytes + index * PAGE;
 }
 
 static bool holds_file(const struct page *p)
 {
 	return p->file != NO_FILE && !(p->flags & P_COW);
+}
+
+/* There is nothing in the file: SIGBUS, whoever touches it. */
+bool past_end(const struct page *p)
+{
+	return holds_file(p) && p->index >= files[p->file].pages;
 }
 
 /* What the page should hold now. */
@@ -137,7 +106,7 @@ uint64_t model_version(unsigned int page)
 {
 	const struct page *p = &pages[page];
 
-	return holds_file(p) ? file_version[p->file][p->index] : p->version;
+	return holds_file(p) ? files[p->file].version[p->index] : p->version;
 }
 
 void model_touch(struct range at)
@@ -157,14 +126,14 @@ void model_changed(unsigned int page)
 
 	p->flags &= ~P_WAS_SAVED;
 	if (holds_file(p))
-		file_version[p->file][p->index] = ++last_version;
+		files[p->file].version[p->index] = ++last_version;
 	else
 		p->version = ++last_version;
 }
 
 void model_file_changed(unsigned int file, unsigned int index)
 {
-	file_version[file][index] = ++last_version;
+	files[file].version[index] = ++last_version;
 }
 
 /* A private page becomes its own copy before it is written. */
@@ -172,7 +141,7 @@ static void cow_page(unsigned int page)
 {
 	struct page *p = &pages[page];
 
-	if (p->file == NO_FILE || p->flags & (P_SHARED | P_COW))
+	if (p->file == NO_FILE || p->flags & (P_SHARED | P_COW) || past_end(p))
 		return;
 	memcpy(model_own(page), model_file(p->file, p->index), PAGE);
 	p->flags |= P_COW;
@@ -272,6 +241,24 @@ void model_unmap(struct range at)
 	}
 }
 
+/* The file is shorter: what went, private copies too, does not come back. */
+void model_cut(unsigned int file, unsigned int from)
+{
+	struct file *f = &files[file];
+
+	for (unsigned int i = from; i < f->pages; i++) {
+		memset(model_file(file, i), 0, PAGE);
+		model_file_changed(file, i);
+	}
+	f->pages = from < f->pages ? from : f->pages;
+	for (unsigned int i = 0; i < opt.pages; i++) {
+		struct page *p = &pages[i];
+
+		if (p->flags & P_MAPPED && p->file == file && p->index >= from)
+			p->flags &= ~(P_COW | P_WAS_SAVED);
+	}
+}
+
 /* Hold memory itself against the model: so that a mismatch is the image's fault. */
 void model_audit(void)
 {
@@ -299,17 +286,18 @@ unsigned int skip_reason(const struct page *p)
 	return p->flags & P_LOCKED ? CP_SKIP_LOCKED :
 	       !(p->prot & PROT_READ) ? CP_SKIP_NOREAD :
 	       p->flags & P_DONTFORK ? CP_SKIP_DONTCOPY :
-	       p->flags & P_DONTDUMP ? CP_SKIP_DONTDUMP : 0;
+	       p->flags & P_DONTDUMP ? CP_SKIP_DONTDUMP :
+	       past_end(p) ? CP_SKIP_FAULT : 0;
 }
 
 bool is_readable(const struct page *p)
 {
-	return p->flags & P_MAPPED && p->prot & PROT_READ;
+	return p->flags & P_MAPPED && p->prot & PROT_READ && !past_end(p);
 }
 
 bool is_writable(const struct page *p)
 {
-	return p->flags & P_MAPPED && p->prot & PROT_WRITE;
+	return p->flags & P_MAPPED && p->prot & PROT_WRITE && !past_end(p);
 }
 
 /* Private and anonymous, in small pages. */
@@ -361,7 +349,8 @@ bool pick(struct rng *r, page_test test, unsigned int most, struct range *at)
 bool pick_alike(struct rng *r, page_test test, unsigned int most,
 		struct range *at)
 {
-	const uint16_t mask = P_SHARED | P_LOCKED | P_DONTFORK | P_DONTDUMP | P_WP;
+	const uint16_t mask = P_SHARED | P_LOCKED | P_DONTFORK | P_DONTDUMP | P_WP |
+			      P_RO;
 	const struct page *first;
 
 	if (!pick(r, test, most, at))

@@ -183,7 +183,7 @@ bool op_vm_writev(struct rng *r)
 /* A debugger writes to what the program itself may not. */
 static bool can_be_forced(const struct page *p)
 {
-	return p->flags & P_MAPPED &&
+	return p->flags & P_MAPPED && !past_end(p) &&
 	       (p->prot & PROT_WRITE || !(p->flags & (P_SHARED | P_HUGETLB)));
 }
 
@@ -256,7 +256,7 @@ static struct {
 
 static bool is_for_child(const struct page *p)
 {
-	return is_plain(p) && p->prot & PROT_WRITE && !(p->flags & P_DONTFORK);
+	return is_plain(p) && is_writable(p) && !(p->flags & P_DONTFORK);
 }
 
 /* Both sides draw the same numbers; @child writes, the other keeps the model. */

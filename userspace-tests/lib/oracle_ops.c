@@ -124,19 +124,22 @@ static bool op_read(struct rng *r)
 	return true;
 }
 
-static void do_mmap(struct range at, int prot, int flags, unsigned int file,
+/* By a descriptor @fd, or anonymous: -1. */
+static void do_mmap(struct range at, int prot, int flags, int fd, unsigned int file,
 		    unsigned int index)
 {
-	int fd = file == NO_FILE ? -1 : model_fd(file);
+	unsigned int kind = flags & MAP_SHARED ? P_SHARED : 0;
 
 	if (file == NO_FILE)
 		flags |= MAP_ANONYMOUS;
+	else if (kind && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		kind |= P_RO;
 	if (mmap(page_addr(at.page), at.nr * PAGE, prot, flags | MAP_FIXED, fd,
 		 file == NO_FILE ? 0 : index * PAGE) == MAP_FAILED)
 		fail("mmap(%p, 0x%lx, %d, 0x%x, file %d): %s",
 		     page_addr(at.page), at.nr * PAGE, prot, flags, (int)file,
 		     strerror(errno));
-	model_map(at, prot, flags & MAP_SHARED ? P_SHARED : 0, file, index);
+	model_map(at, prot, kind, file, index);
 	if (flags & MAP_POPULATE && prot & PROT_WRITE)
 		model_cow(at);
 }
@@ -158,25 +161,35 @@ static bool op_mmap_anon(struct rng *r)
 		return false;
 	trace("mmap anonymous", at_addr(at), at.nr * PAGE, flags);
 	do_mmap(at, chance(r, 8) ? PROT_READ : PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | flags, NO_FILE, 0);
+		MAP_PRIVATE | flags, -1, NO_FILE, 0);
 	return true;
 }
 
 static bool op_mmap_file(struct rng *r)
 {
-	unsigned int file = below(r, NR_FILES), index;
-	bool shared = chance(r, 2);
-	int prot = PROT_READ, flags = chance(r, 4) ? MAP_POPULATE : 0;
+	int flags = chance(r, 4) ? MAP_POPULATE : 0, prot = PROT_READ, fd;
+	bool shared = chance(r, 2), writable = shared && !chance(r, 4);
+	unsigned int file, index, most;
+	int which = files_pick(r);
 	struct range at;
 
-	if (!pick(r, is_free, FILE_PAGES, &at))
+	if (which < 0)
 		return false;
-	if (!(shared && file == FILE_RO) && !chance(r, 4))
+	file = which;
+	/* Now and then some of it past the end. */
+	most = chance(r, 4) ? files[file].room : files[file].pages;
+	if (!most || !pick(r, is_free, most, &at))
+		return false;
+	index = below(r, most - at.nr + 1);
+	fd = files_open(&file, writable);
+	if (fd < 0)
+		return false;
+	if ((!shared || writable) && !(shared && file == FILE_RO) && !chance(r, 4))
 		prot |= PROT_WRITE;
-	index = below(r, FILE_PAGES - at.nr + 1);
 	trace(shared ? "mmap shared file" : "mmap private file", at_addr(at),
 	      at.nr * PAGE, file << 16 | index);
-	do_mmap(at, prot, flags | (shared ? MAP_SHARED : MAP_PRIVATE), file, index);
+	do_mmap(at, prot, flags | (shared ? MAP_SHARED : MAP_PRIVATE), fd, file, index);
+	files_close(file, fd);
 	return true;
 }
 
@@ -227,7 +240,7 @@ static bool op_munmap(struct rng *r)
 
 static bool can_be_any(const struct page *p)
 {
-	return is_plain(p) && !(p->flags & P_SHARED && p->file == FILE_RO);
+	return is_plain(p) && !(p->flags & P_RO);
 }
 
 static bool op_mprotect(struct rng *r)
@@ -249,7 +262,8 @@ static bool op_mprotect(struct rng *r)
 		 * mlock()ed pages are brought in for writing at once, or, by
 		 * old kernels, not: a write makes them all alike.
 		 */
-		if (prot & PROT_WRITE && pages[i].flags & P_LOCKED) {
+		if (prot & PROT_WRITE && pages[i].flags & P_LOCKED &&
+		    !past_end(&pages[i])) {
 			__atomic_fetch_or(page_addr(i), 0, __ATOMIC_RELAXED);
 			model_cow((struct range) { i, 1 });
 		}
@@ -309,7 +323,7 @@ static bool pick_to_move(struct rng *r, struct range *at)
 
 			if (b->file != a->file || b->prot != a->prot ||
 			    (b->flags ^ a->flags) & (P_SHARED | P_LOCKED |
-			    P_DONTFORK | P_DONTDUMP | P_WP) ||
+			    P_DONTFORK | P_DONTDUMP | P_WP | P_RO) ||
 			    (a->file != NO_FILE && b->index != a->index + i)) {
 				at->nr = i;
 				break;
@@ -407,7 +421,7 @@ static bool not_locked_anon(const struct page *p)
 
 static bool is_shared_writable(const struct page *p)
 {
-	return not_locked(p) && p->flags & P_SHARED && p->file != FILE_RO &&
+	return not_locked(p) && p->flags & P_SHARED && !(p->flags & P_RO) &&
 	       p->prot & PROT_WRITE;
 }
 
@@ -434,17 +448,19 @@ static void after_free(struct range at)
 		pages[i].flags |= P_FREED;
 }
 
-static void file_zeros(unsigned int file, unsigned int from, unsigned int nr)
+/* A hole is punched, of which what is past the end is no part. */
+static void punch(unsigned int file, unsigned int index)
 {
-	memset(model_file(file, from), 0, nr * PAGE);
-	for (unsigned int i = from; i < from + nr; i++)
-		model_file_changed(file, i);
+	if (index >= files[file].pages)
+		return;
+	memset(model_file(file, index), 0, PAGE);
+	model_file_changed(file, index);
 }
 
 static void after_remove(struct range at)
 {
 	for (unsigned int i = at.page; i < at.page + at.nr; i++)
-		file_zeros(pages[i].file, pages[i].index, 1);
+		punch(pages[i].file, pages[i].index);
 }
 
 static void set_flag(struct range at, unsigned int flag)
@@ -582,7 +598,7 @@ static bool op_huge_page(struct rng *r)
 	if (!pick_huge(r, is_free, &at))
 		return false;
 	trace("huge page", at_addr(at), at.nr * PAGE, 0);
-	do_mmap(at, PROT_READ | PROT_WRITE, MAP_PRIVATE, NO_FILE, 0);
+	do_mmap(at, PROT_READ | PROT_WRITE, MAP_PRIVATE, -1, NO_FILE, 0);
 	madvise(page_addr(at.page), at.nr * PAGE, MADV_HUGEPAGE);
 	write_at(r, page_addr(at.page + below(r, at.nr)), PAGE);
 	if (chance(r, 2)) {
@@ -624,38 +640,30 @@ static bool op_munlock(struct rng *r)
 	return true;
 }
 
-static bool op_file_write(struct rng *r)
+static bool is_shared(const struct page *p)
 {
-	unsigned int file = chance(r, 2) ? FILE_RW : FILE_MEM;
-	unsigned int index = below(r, FILE_PAGES), offset = below(r, PAGE);
-	size_t len = 1 + below(r, PAGE - offset);
-	unsigned char *bytes = model_file(file, index) + offset;
+	return is_plain(p) && p->flags & P_SHARED;
+}
 
-	trace("pwrite", file, index * PAGE + offset, len);
-	rng_fill(rnd(r), bytes, len);
-	if (pwrite(model_fd(file), bytes, len, index * PAGE + offset) != (ssize_t)len)
-		fail("pwrite: %s", strerror(errno));
-	model_file_changed(file, index);
+static bool op_msync(struct rng *r)
+{
+	struct range at;
+
+	if (!pick(r, is_shared, opt.pages, &at))
+		return false;
+	trace("msync", at_addr(at), at.nr * PAGE, 0);
+	if (msync(page_addr(at.page), at.nr * PAGE, chance(r, 2) ? MS_SYNC : MS_ASYNC))
+		fail("msync(%p, 0x%lx): %s", page_addr(at.page), at.nr * PAGE,
+		     strerror(errno));
 	return true;
 }
 
-/* What a shorter file takes away, private copies too, does not come back. */
-static bool op_truncate(struct rng *r)
+static bool op_drop_caches(struct rng *r)
 {
-	unsigned int file = chance(r, 2) ? FILE_RW : FILE_MEM;
-	unsigned int from = below(r, FILE_PAGES);
-
-	trace("ftruncate", file, from, 0);
-	if (ftruncate(model_fd(file), from * PAGE) ||
-	    ftruncate(model_fd(file), FILE_PAGES * PAGE))
-		fail("ftruncate: %s", strerror(errno));
-	file_zeros(file, from, FILE_PAGES - from);
-	for (unsigned int i = 0; i < opt.pages; i++) {
-		struct page *p = &pages[i];
-
-		if (p->flags & P_MAPPED && p->file == file && p->index >= from)
-			p->flags &= ~(P_COW | P_WAS_SAVED);
-	}
+	trace("drop caches", 0, 0, 0);
+	if (chance(r, 2))
+		sync();
+	cp_write_file("/proc/sys/vm/drop_caches", "1");
 	return true;
 }
 
@@ -679,6 +687,18 @@ static bool op_failing(struct rng *r)
 	return true;
 }
 
+static bool op_look_back(struct rng *r)
+{
+	checkpoint_look_back(r);
+	return true;
+}
+
+static bool op_lose(struct rng *r)
+{
+	checkpoint_lose(r);
+	return true;
+}
+
 static bool op_disturb(struct rng *r)
 {
 	writers_disturb(r);
@@ -699,7 +719,7 @@ static const struct op {
 	{ "read",		80, op_read },
 	{ "write_alike",	30, op_write_alike },
 	{ "mmap_anon",		14, op_mmap_anon },
-	{ "mmap_file",		7, op_mmap_file },
+	{ "mmap_file",		20, op_mmap_file },
 	{ "mmap_hugetlb",	2, op_mmap_hugetlb },
 	{ "drop_hugetlb",	2, op_drop_hugetlb },
 	{ "munmap",		10, op_munmap },
@@ -711,8 +731,20 @@ static const struct op {
 	{ "huge_page",		3, op_huge_page },
 	{ "mlock",		4, op_mlock },
 	{ "munlock",		6, op_munlock },
-	{ "file_write",		10, op_file_write },
-	{ "truncate",		1, op_truncate },
+	{ "file_new",		6, op_file_new },
+	{ "file_write",		16, op_file_write },
+	{ "file_close",		8, op_file_close },
+	{ "file_truncate",	1, op_file_truncate },
+	{ "file_cut",		2, op_file_cut },
+	{ "file_grow",		3, op_file_grow },
+	{ "file_unlink",	2, op_file_unlink },
+	{ "file_replace",	3, op_file_replace },
+	{ "file_link",		3, op_file_link },
+	{ "file_chmod",		2, op_file_chmod },
+	{ "msync",		4, op_msync },
+	{ "drop_caches",	2, op_drop_caches },
+	{ "look_back",		4, op_look_back },
+	{ "lose",		1, op_lose },
 	{ "audit",		1, op_audit },
 	{ "failing",		1, op_failing },
 	{ "disturb",		20, op_disturb },
@@ -770,13 +802,15 @@ void ops_init(void)
 		struct range at = { i, opt.pages - i < 512 ? opt.pages - i : 512 };
 		unsigned int kind = opt.plain || opt.only ? 0 : below(&r, 6);
 
-		if (kind == 1)
-			do_mmap(at, PROT_READ | PROT_WRITE, MAP_PRIVATE,
-				below(&r, NR_FILES), 0);
-		else if (kind == 2)
-			do_mmap(at, PROT_READ | PROT_WRITE, MAP_SHARED, FILE_MEM, 0);
-		else
-			do_mmap(at, PROT_READ | PROT_WRITE, MAP_PRIVATE, NO_FILE, 0);
+		if (kind == 1 || kind == 2) {
+			unsigned int file = kind == 1 ? below(&r, NR_FIXED) : FILE_MEM;
+			int fd = files_open(&file, false);
+
+			do_mmap(at, PROT_READ | PROT_WRITE,
+				kind == 1 ? MAP_PRIVATE : MAP_SHARED, fd, file, 0);
+		} else {
+			do_mmap(at, PROT_READ | PROT_WRITE, MAP_PRIVATE, -1, NO_FILE, 0);
+		}
 		if (kind >= 4)
 			madvise(page_addr(i), at.nr * PAGE, MADV_HUGEPAGE);
 	}

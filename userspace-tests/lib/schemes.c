@@ -46,6 +46,15 @@ bool saver_begin(struct saver *saver)
 	return !saver->scheme->begin || saver->scheme->begin(saver);
 }
 
+/* The name of an image stays: without it no chain goes on. */
+static void saver_discard(const char *path)
+{
+	if (!strcmp(path, TARGET))
+		unlink(path);
+	else
+		truncate(path, 0);
+}
+
 /**
  * saver_save() - save once; the file is gone afterwards
  * @saver: the scheme and its memory
@@ -77,7 +86,7 @@ double saver_save(struct saver *saver)
 		saver->scheme->discard(saver);
 	} else if (!stat(saver->path, &st)) {
 		saver->bytes = st.st_size;
-		unlink(saver->path);
+		saver_discard(saver->path);
 	}
 	return t;
 }
@@ -184,7 +193,7 @@ static bool begin_inc_cp_range(struct saver *saver)
 
 		if (inc_cp_range(mem, part))
 			return false;
-		unlink(cp_name(getpid(), saver->n++));
+		saver_discard(cp_name(getpid(), saver->n++));
 	}
 	return true;
 }
