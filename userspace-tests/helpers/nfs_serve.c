@@ -147,6 +147,8 @@ static bool start(const char *name)
 	mkdir("/var/lib", 0755);
 	mkdir("/var/lib/nfs", 0755);
 	mkdir(PIPES, 0755);
+	/* 6.12 warns of a delegation that its client gives back late (revoke_delegation) */
+	tell("/proc/sys/fs/leases-enable", "0\n");
 	if (!set_lo(true) || !mount_files("nfsd", NFSD) || !mount_files("rpc_pipefs", PIPES))
 		return false;
 	if (is_running() && !tell(NFSD "/threads", "0\n"))
