@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 512 --smp 2 */
+/* guest: --mem 512 --smp 2 --disk 32 */
 /*
  * An incremental image has exactly what changed, and names its parent; the
  * program pays nothing for it. When an image is full, it says why.
@@ -338,17 +338,25 @@ TEST_F(incremental, thread_that_calls_exec)
 	IS(INCREMENTAL, CHAIN);
 }
 
-/* A program that does nothing: little is left to save, and it is all there. */
+/*
+ * A program that does nothing: little is left to save, and it is all there. Its text and
+ * that of its libraries are left to files, which have to be on a disk for that.
+ */
 TEST_F(incremental, idle_program)
 {
-	const char *argv[] = { cp_helper("idle_dyn"), NULL };
+	const char *argv[] = { "/disk/loader", "/disk/idle_dyn", NULL };
 	struct cpimg_piece piece;
 	struct cpimg_error err;
-	int pid = cp_exec_stopped(argv);
 	uint64_t end = cp_user_end();
 	size_t left;
-	int mem;
+	int pid, mem;
 
+	ASSERT_EQ(0, cp_copy("/lib/ld-musl-x86_64.so.1", argv[0])) TH_LOG("%m");
+	ASSERT_EQ(0, chmod(argv[0], 0755));
+	ASSERT_EQ(0, cp_copy(cp_helper("idle_dyn"), argv[1])) TH_LOG("%m");
+	sync();
+	usleep(30000);
+	pid = cp_exec_stopped(argv);
 	ASSERT_LT(0, pid);
 	ASSERT_OK(chain_open(&self->c, pid, 2));
 	mem = cp_open_memory(pid, cpimg_runs(self->c.img, &left)->start);

@@ -81,8 +81,8 @@ TEST_F(report, past_the_end_of_a_file)
 	ASSERT_EQ('l', AT[0]);
 	DUMP();
 	EXPECT_OK(cp_same_bytes(self->img, AT, PAGE));
-	EXPECT_OK(cp_is(self->img, AT + PAGE, LEN - PAGE, CPIMG_HOLE,
-			CP_HOLE_FILE));
+	EXPECT_OK(cp_is(self->img, AT + PAGE, LEN - PAGE, CPIMG_SKIPPED,
+			CP_SKIP_FAULT));
 }
 
 TEST_F(report, cut_off_after_it_was_read)
@@ -95,7 +95,7 @@ TEST_F(report, cut_off_after_it_was_read)
 		ASSERT_EQ(0, AT[i * PAGE]);
 	ASSERT_EQ(0, ftruncate(fd, 0));
 	DUMP();
-	EXPECT_OK(cp_is(self->img, AT, LEN, CPIMG_HOLE, CP_HOLE_ZERO));
+	EXPECT_OK(cp_is(self->img, AT, LEN, CPIMG_SKIPPED, CP_SKIP_FAULT));
 }
 
 TEST_F(report, never_touched)

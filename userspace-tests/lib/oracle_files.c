@@ -38,7 +38,8 @@ static void begin_fixed(unsigned int nr, const char *name, int flags, bool local
 		model_file_changed(nr, i);
 	snprintf(f->name, sizeof(f->name), "%s", name);
 	fd = open(name, O_CREAT | O_TRUNC | O_RDWR, 0600);
-	if (fd < 0 || write(fd, f->bytes, FILE_PAGES * PAGE) != FILE_PAGES * PAGE)
+	if (fd < 0 || write(fd, f->bytes, FILE_PAGES * PAGE) != FILE_PAGES * PAGE ||
+	    fsync(fd))
 		fail("%s: %s", name, strerror(errno));
 	close(fd);
 	f->fd = open(name, flags | O_CLOEXEC);
@@ -146,7 +147,7 @@ static void write_file(unsigned int file, const char *name)
 	ssize_t len = f->pages * PAGE;
 	int fd = open(name, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
 
-	if (fd < 0 || write(fd, f->bytes, len) != len || close(fd))
+	if (fd < 0 || write(fd, f->bytes, len) != len || fsync(fd) || close(fd))
 		fail("%s, %zd bytes: %s", name, len, strerror(errno));
 }
 

@@ -168,7 +168,7 @@ static bool op_mmap_anon(struct rng *r)
 static bool op_mmap_file(struct rng *r)
 {
 	int flags = chance(r, 4) ? MAP_POPULATE : 0, prot = PROT_READ, fd;
-	bool shared = chance(r, 2), writable = shared && !chance(r, 4);
+	bool shared = chance(r, 3), writable = shared && !chance(r, 4);
 	unsigned int file, index, most;
 	int which = files_pick(r);
 	struct range at;
@@ -687,6 +687,27 @@ static bool op_failing(struct rng *r)
 	return true;
 }
 
+/*
+ * Nobody writes, all is on the disks, and a tick of the clock has gone by: what can be
+ * left to files is. Then one of them changes.
+ */
+static bool op_rest(struct rng *r)
+{
+	trace("rest", 0, 0, 0);
+	sync();
+	usleep(10000);
+	checkpoint_all();
+	for (unsigned int n = below(r, 4); n; n--) {
+		op_file_close(r);
+		op_file_write(r);
+		op_file_replace(r);
+	}
+	checkpoint_look_back(r);
+	if (chance(r, 2))
+		checkpoint_all();
+	return true;
+}
+
 static bool op_look_back(struct rng *r)
 {
 	checkpoint_look_back(r);
@@ -743,6 +764,7 @@ static const struct op {
 	{ "file_chmod",		2, op_file_chmod },
 	{ "msync",		4, op_msync },
 	{ "drop_caches",	2, op_drop_caches },
+	{ "rest",		6, op_rest },
 	{ "look_back",		4, op_look_back },
 	{ "lose",		1, op_lose },
 	{ "audit",		1, op_audit },
