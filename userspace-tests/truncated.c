@@ -324,7 +324,8 @@ static void on_bus(int sig)
 
 /*
  * SIGBUS, or the zeros of a huge page: where one is in the page table, all of it can be
- * read. The image has the same.
+ * read. The image has the same, or, if it is this read that mapped the huge page, that
+ * there was nothing.
  */
 static const char *is_past_the_end(const struct chain *c, const char *mem, size_t len)
 {
@@ -341,8 +342,9 @@ static const char *is_past_the_end(const struct chain *c, const char *mem, size_
 			asm volatile("" : : : "memory");
 			readable = true;
 		}
-		why = readable ? chain_has(c, mem + at, page, PAGE) :
-		      cp_is(c->img, mem + at, PAGE, CPIMG_SKIPPED, CP_SKIP_FAULT);
+		why = cp_is(c->img, mem + at, PAGE, CPIMG_SKIPPED, CP_SKIP_FAULT);
+		if (why && readable)
+			why = chain_has(c, mem + at, page, PAGE);
 		if (!why && readable && memcmp(page, zeros, PAGE))
 			why = "past the end there is something";
 		if (why)
