@@ -138,8 +138,8 @@ add_disk() {	# [TYPE:]MIB|FILE FOLDER-IN-THE-GUEST [LOG]
 	if [[ $disk != */* ]]; then
 		[[ $disk =~ ^[1-9][0-9]*$ ]] ||
 			die "--disk $1: want MIB, or a path with a slash in it, after ext4: or xfs: or nothing"
-		"new_$type" "$run${2//\//-}.img" "$disk" >&2
-		disk=$run${2//\//-}.img
+		"new_$type" "$run$2.img" "$disk" >&2
+		disk=$run$2.img
 	fi
 	new_disk "$disk" "${3:-}"
 	echo "disk $disk_name $type $2"
