@@ -9,14 +9,14 @@ here=$(cd "$(dirname "$0")" && pwd)
 saw=$RUN_DIR/output
 dest=$RUN_DIR/root
 
-plan 8
+plan 9
 
 rm -rf "$dest"
 make -C "$here/../userspace-tools" OUT="$RUN_DIR/tools" DESTDIR="$dest" PREFIX=/opt/x install >"$saw" 2>&1
 ok "make install, with DESTDIR and PREFIX"
 for file in bin/cpimg lib/libcpimg.a lib/pkgconfig/libcpimg.pc include/cpimg.h include/cp_range.h \
 	include/linux/cp_range.h share/man/man1/cpimg.1 share/man/man2/inc_cp_range.2 \
-	share/man/man3/cp_restore.3 share/man/man3/cp_image_name.3 share/man/man5/cp_image.5 \
+	share/man/man3/cp_restore.3 share/man/man3/cpimg_newest.3 share/man/man3/cp_image_name.3 share/man/man5/cp_image.5 \
 	share/bash-completion/completions/cpimg; do
 	[ -s "$dest/opt/x/$file" ] || echo "no $file"
 done >"$saw"
@@ -69,5 +69,8 @@ cd "$RUN_DIR" && mkdir -p 'a folder' && touch 'an image'
 completes cpimg verify a && has '^a folder$' && has '^an image$' && completes cpimg show -d a && [ "$(cat "$saw")" = 'a folder' ] &&
 	completes cpimg show --dir = a && [ "$(cat "$saw")" = 'a folder' ] && completes cpimg diff --symbols = 'an' && has 'an image'
 ok "completion: files and folders"
+completes cpimg list a && [ "$(cat "$saw")" = 'a folder' ] && completes cpimg verify --root = a &&
+	[ "$(cat "$saw")" = 'a folder' ] && completes cpimg list --pid = 1 && ! has .
+ok "completion: where a folder is wanted, folders"
 completes cpimg help ma && [ "$(cat "$saw")" = map ] && completes cpimg nonsense --x && ! has .
 ok "completion: help, and no command at all"

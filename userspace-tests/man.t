@@ -13,7 +13,7 @@ image=$man/cp_image.5
 saw=$RUN_DIR/output
 cpimg=${BUILD:?}/tools/cpimg
 
-plan 6
+plan 7
 
 if command -v mandoc >/dev/null; then
 	mandoc -Tlint -W warning "$man"/*.[1-9] >"$saw" 2>&1 && [ ! -s "$saw" ]
@@ -44,24 +44,44 @@ assert() {
 
 # rows: NUMBER Ta Dv NAME
 sed -n 's/^\.It \(0*x*[0-9a-f]*\) Ta Dv \(CP[A-Z]*_[A-Z_]*\).*/\2 == \1/p' "$image" >"$saw.rows"
-[ "$(wc -l <"$saw.rows")" = 22 ] && assert <"$saw.rows"
-ok "cp_image(5): 22 reasons have the header's numbers"
+[ "$(wc -l <"$saw.rows")" = 23 ] && assert <"$saw.rows"
+ok "cp_image(5): 23 reasons have the header's numbers"
 
 sed -n 's/^\.It [A-Z]* Ta Dv \(PT_CP_[A-Z]*\) Ta \(0x[0-9a-f]*\) .*/\1 == \2/p' "$image" >"$saw.rows"
-sed -n 's/^and the type \(0x[0-9a-f]*\)$/CP_NOTE_TYPE == \1/p' "$image" >>"$saw.rows"
-grep -o 'type 0x[0-9a-f]*' "$image" | sed 's/type/CP_NOTE_TYPE ==/' >>"$saw.rows"
-[ "$(wc -l <"$saw.rows")" -ge 3 ] && assert <"$saw.rows"
-ok "cp_image(5): the types of program headers and of the note"
+awk '/^and the type 0x[0-9a-f]+$/	{ type = $4; next }
+     /^\.Pq Dv CP_[A-Z]*_TYPE /		{ if (type) print $3 " == " type }
+					{ type = "" }' "$image" >>"$saw.rows"
+sed -n 's/^\.It CP_RANGE Ta \(0x[0-9a-f]*\) Ta Vt struct \(cp_[a-z]*\) ,.*/\2_type == \1/p' "$image" |
+	sed 's/.*/\U&/; s/0X/0x/' >>"$saw.rows"
+[ "$(wc -l <"$saw.rows")" = 6 ] && assert <"$saw.rows"
+ok "cp_image(5): the types of program headers and of the notes"
 
-# rows: OFFSET Ta SIZE Ta Fa NAME
-# (and the structure's last line ends in a semicolon, too)
-fields=$(sed -n '/^struct cp_note {/,/^}/p' "$tools/include/linux/cp_range.h" | grep -c ';$')
-sed -n 's/^\.It \([0-9]*\) Ta \([0-9]*\) Ta Fa \([a-z_]*\) .*/offsetof(struct cp_note, \3) == \1 \&\& sizeof(((struct cp_note *)0)->\3) == \2/p' "$image" >"$saw.rows"
-[ "$(wc -l <"$saw.rows")" = "$((fields - 1))" ] && assert <"$saw.rows"
-ok "cp_image(5): each field of the note, its offset and its size"
+# rows: OFFSET Ta SIZE Ta Fa NAME, below a line that names the structure
+awk '/^\.It Sy offset .* of Vt struct /	{ type = "struct " $13 }
+     /^\.It [0-9]+ Ta [0-9]+ Ta Fa /	{
+	printf "offsetof(%s, %s) == %d && sizeof(((%s *)0)->%s) == %d\n", type, $7, $2, type, $7, $4
+     }' "$image" >"$saw.rows"
+good=0
+for type in cp_note cp_files cp_file cp_map; do
+	# each line of the header's structure has one field
+	fields=$(sed -n "/^struct $type {/,/^}/p" "$tools/include/linux/cp_range.h" | grep -c '^	.*;$')
+	[ "$fields" -gt 4 ] && [ "$(grep -c "(struct $type," "$saw.rows")" = "$fields" ] || good=1
+done
+[ $good = 0 ] && assert <"$saw.rows"
+ok "cp_image(5): each field of the notes, its offset and its size"
+
+{
+	sed -n 's/.*Fa size Ta bytes of this structure: \([0-9]*\);.*/sizeof(struct cp_note) == \1/p' "$image"
+	sed -n 's/.*Fa file_size Ta bytes a file: \([0-9]*\);.*/sizeof(struct cp_file) == \1/p' "$image"
+	sed -n 's/.*Fa map_size Ta bytes a map: \([0-9]*\);.*/sizeof(struct cp_map) == \1/p' "$image"
+	grep -o '0x43504649$' "$image" | sed 's/^/CP_FILES_TYPE == /'
+	sed -n 's/.*Fa flags Ta \([0-9]*\), Dv \(CP_FILE_STAYS\) .*/\2 == \1/p' "$image"
+} >"$saw.rows"
+[ "$(wc -l <"$saw.rows")" = 5 ] && assert <"$saw.rows"
+ok "cp_image(5): the sizes of the structures, and what CP_FILES is known by"
 
 # Every long option that a command has is in the page, and the other way round.
-for command in show verify flatten diff extract map prune; do
+for command in list show verify flatten diff extract map prune; do
 	"$cpimg" $command --help | grep -o -- '--[a-z-]*' |
 		grep -vE -- '--(help|usage|version|dir)' | sort -u |
 		sed "s/^--/$command /"

@@ -4,9 +4,15 @@
  * libcpimg believes nothing: images are composed here, right ones and wrong
  * ones, and no kernel that can write them is needed.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <zlib.h>
@@ -14,6 +20,7 @@
 #include <cpimg.h>
 #include "compose.h"
 #include "harness.h"
+#include "libcpimg.h"
 
 static char dir[4000];
 
@@ -106,15 +113,28 @@ FIXTURE_SETUP(reader)
 	self->im = malloc(sizeof(*self->im));
 }
 
+static void remove_folder(const char *path)
+{
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	char inner[4300];
+
+	while (folder && (entry = readdir(folder))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (!unlinkat(dirfd(folder), entry->d_name, 0))
+			continue;
+		snprintf(inner, sizeof(inner), "%s/%s", path, entry->d_name);
+		remove_folder(inner);
+	}
+	if (folder)
+		closedir(folder);
+	rmdir(path);
+}
+
 FIXTURE_TEARDOWN(reader)
 {
-	static const char *const names[] = {
-		"7-cp0", "7-cp1", "7-cp2", "7-cp3", "fifo",
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		unlink(in_dir(names[i]));
-	rmdir(dir);
+	remove_folder(dir);
 	free(self->im);
 }
 
@@ -576,6 +596,715 @@ TEST_F(reader, same_that_reaches_nothing_is_an_error)
 		EXPECT_NE(NULL, strstr(self->err.text, "SAME at 0x1"))
 			TH_LOG("%s", self->err.text);
 		cpimg_chain_close(chain);
+	}
+}
+
+/*
+ * The note that says which files memory was mapped from
+ */
+
+struct files_note {
+	struct cp_files	head;
+	struct cp_file	file[2];
+	struct cp_map	map[2];
+	char		names[24];
+};
+
+static struct files_note typical_files(void)
+{
+	struct files_note f = {
+		.head = {
+			.version = 1, .file_size = sizeof(f.file[0]),
+			.map_size = sizeof(f.map[0]), .nr_files = 2, .nr_maps = 2,
+			.names_size = sizeof(f.names),
+		},
+		.file = {
+			{ .ino = 11, .size = 0x5000, .flags = CP_FILE_STAYS, .name = 0 },
+			{ .ino = 12, .size = 0x1234, .name = 7, .build_id_size = 20 },
+		},
+		.map = {
+			{ 0x102000, 0x104000, 0x7000, 1, 0 },
+			{ 0x200000, 0x210000, 0x3000, 0, 0 },
+		},
+		.names = "/bin/a\0/lib/b (deleted)",
+	};
+
+	return f;
+}
+
+static struct plan with_files(int bits, bool xnum, const struct files_note *f,
+			      struct other_note *note)
+{
+	struct plan p = typical(bits);
+
+	*note = (struct other_note) { CP_NOTE_OWNER, CP_FILES_TYPE, f, sizeof(*f) };
+	p.xnum = xnum;
+	p.more = note;
+	p.nr_more = 1;
+	return p;
+}
+
+TEST_F(reader, files_are_named)
+{
+	struct files_note f = typical_files();
+	struct cpimg_mapped m;
+	struct other_note note;
+	struct cpimg *img;
+	char byte;
+
+	save("7-cp1", with_files(variant->bits, variant->xnum, &f, &note));
+	img = cpimg_open(in_dir("7-cp1"), 0, &self->err);
+	ASSERT_GOOD(img, self->err);
+	EXPECT_TRUE(cpimg_has_files(img));
+	EXPECT_FALSE(cpimg_mapped_file(img, 0x101fff, &m));
+	EXPECT_FALSE(cpimg_mapped_file(img, 0x104000, &m));
+	EXPECT_FALSE(cpimg_mapped_file(img, 0x210000, &m));
+	EXPECT_FALSE(cpimg_mapped_file(img, UINT64_MAX, &m));
+	ASSERT_TRUE(cpimg_mapped_file(img, 0x102000, &m));
+	EXPECT_STREQ("/lib/b (deleted)", m.name);
+	EXPECT_EQ(12, m.file.ino);
+	EXPECT_EQ(0x7000, m.offset);
+	ASSERT_TRUE(cpimg_mapped_file(img, 0x20ffff, &m));
+	EXPECT_STREQ("/bin/a", m.name);
+	EXPECT_EQ(0x200000, m.start);
+	EXPECT_EQ(0x210000, m.end);
+	EXPECT_EQ(CP_FILE_STAYS, m.file.flags);
+
+	/* Whoever wants the bytes is told where they are. */
+	EXPECT_EQ(-1, cpimg_pread(img, 0x201010, &byte, 1, &self->err));
+	EXPECT_NE(NULL, strstr(self->err.text, "they are in /bin/a at 0x4010"))
+		TH_LOG("%s", self->err.text);
+	cpimg_close(img);
+
+	save("7-cp1", typical(variant->bits));
+	img = cpimg_open(in_dir("7-cp1"), 0, &self->err);
+	ASSERT_GOOD(img, self->err);
+	EXPECT_FALSE(cpimg_has_files(img));
+	EXPECT_FALSE(cpimg_mapped_file(img, 0x200000, &m));
+	cpimg_close(img);
+}
+
+static void files_version(struct files_note *f) { f->head.version = 0; }
+static void files_file_size(struct files_note *f) { f->head.file_size = 79; }
+static void files_map_size(struct files_note *f) { f->head.map_size = 31; }
+static void files_files(struct files_note *f) { f->head.nr_files = 6; }
+static void files_files2(struct files_note *f) { f->head.nr_files = UINT32_MAX; }
+static void files_maps(struct files_note *f) { f->head.nr_maps = UINT32_MAX; }
+static void files_maps2(struct files_note *f) { f->head.nr_maps = 3; }
+static void files_names(struct files_note *f) { f->head.names_size = 25; }
+static void files_end(struct files_note *f) { f->names[23] = 'x'; }
+static void files_name(struct files_note *f) { f->file[1].name = 24; }
+static void files_id(struct files_note *f) { f->file[1].build_id_size = 21; }
+static void files_index(struct files_note *f) { f->map[0].file = 2; }
+static void files_empty(struct files_note *f) { f->map[0].end = f->map[0].start; }
+static void files_order(struct files_note *f) { f->map[1].start = 0x103000; }
+
+TEST_F(reader, each_check_of_files_names_the_field)
+{
+	static const struct {
+		void		(*spoil)(struct files_note *f);
+		const char	*field;
+	} rows[] = {
+		{ files_version, "version of the CP_FILES note" },
+		{ files_file_size, "file_size" }, { files_map_size, "map_size" },
+		{ files_files, "nr_files" }, { files_files2, "nr_files" },
+		{ files_maps, "nr_maps" }, { files_maps2, "nr_maps" },
+		{ files_names, "names_size" }, { files_end, "names_size" },
+		{ files_name, "name of a file" }, { files_id, "build_id_size" },
+		{ files_index, "file of a map" }, { files_empty, "start of a map" },
+		{ files_order, "start of a map" },
+	};
+	struct other_note notes[2];
+	struct files_note f;
+	struct plan p;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		f = typical_files();
+		rows[i].spoil(&f);
+		save("7-cp1", with_files(variant->bits, variant->xnum, &f, notes));
+		EXPECT_EQ(NULL, cpimg_open(in_dir("7-cp1"), 0, &self->err))
+			TH_LOG("%s: accepted", rows[i].field);
+		EXPECT_NE(NULL, strstr(self->err.text, rows[i].field))
+			TH_LOG("not about %s: %s", rows[i].field, self->err.text);
+	}
+	f = typical_files();
+	p = with_files(variant->bits, variant->xnum, &f, notes);
+	notes[1] = notes[0];
+	p.nr_more = 2;
+	save("7-cp1", p);
+	EXPECT_EQ(NULL, cpimg_open(in_dir("7-cp1"), 0, &self->err));
+	EXPECT_NE(NULL, strstr(self->err.text, "a second CP_FILES note"));
+	notes[0].size = 8;
+	p.nr_more = 1;
+	save("7-cp1", p);
+	EXPECT_EQ(NULL, cpimg_open(in_dir("7-cp1"), 0, &self->err));
+	EXPECT_NE(NULL, strstr(self->err.text, "size of the CP_FILES note"));
+}
+
+/* A small ELF file with that build-id. */
+static void save_elf(const char *path, char id)
+{
+	struct {
+		Elf64_Ehdr	e;
+		Elf64_Phdr	p;
+		Elf64_Nhdr	n;
+		char		name[4], id[20];
+	} elf = {
+		.e = {
+			.e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, 1 },
+			.e_type = ET_DYN, .e_machine = EM_X86_64, .e_version = 1,
+			.e_ehsize = sizeof(elf.e), .e_phentsize = sizeof(elf.p),
+			.e_phoff = sizeof(elf.e), .e_phnum = 1,
+		},
+		.p = {
+			.p_type = PT_NOTE, .p_offset = sizeof(elf.e) + sizeof(elf.p),
+			.p_filesz = 12 + 4 + 20, .p_align = 4,
+		},
+		.n = { 4, 20, 3 },
+		.name = "GNU",
+	};
+
+	memset(elf.id, id, sizeof(elf.id));
+	save_bytes(path, &elf, sizeof(elf));
+}
+
+static void set_mtime(const char *path, long sec, long nsec)
+{
+	struct timespec times[2] = { { 1, 0 }, { sec, nsec } };
+
+	utimensat(AT_FDCWD, path, times, 0);
+}
+
+static struct cpimg_mapped mapped_from(const char *path)
+{
+	struct cpimg_mapped m = { .name = path };
+	struct stat st;
+
+	stat(path, &st);
+	m.file = (struct cp_file) {
+		.ino = st.st_ino, .size = st.st_size, .flags = CP_FILE_STAYS,
+		.mtime_sec = st.st_mtim.tv_sec, .mtime_nsec = st.st_mtim.tv_nsec,
+		.ctime_sec = st.st_ctim.tv_sec, .ctime_nsec = st.st_ctim.tv_nsec,
+	};
+	return m;
+}
+
+#define CHANGED(m, what) do { \
+	EXPECT_EQ(-1, cpimg_check_file(m, NULL, &self->err)); \
+	EXPECT_EQ(CPIMG_ERR_FILE, self->err.code); \
+	EXPECT_EQ(&self->err.text[0], strstr(self->err.text, (m)->name)); \
+	EXPECT_NE(NULL, strstr(self->err.text, what)) TH_LOG("%s", self->err.text); \
+} while (0)
+
+TEST_F(reader, a_file_that_changed_is_told)
+{
+	char *path = strdup(in_dir("file")), *other = strdup(in_dir("other"));
+	struct cpimg_mapped m, n;
+
+	save_elf(path, 'i');
+	set_mtime(path, 1000, 5);
+	m = mapped_from(path);
+	EXPECT_EQ(0, cpimg_check_file(&m, NULL, &self->err)) TH_LOG("%s", self->err.text);
+	/* after a reboot its file system may have another number */
+	m.file.dev_major = 77;
+	EXPECT_EQ(0, cpimg_check_file(&m, NULL, &self->err)) TH_LOG("%s", self->err.text);
+
+	n = m, n.file.size++;
+	CHANGED(&n, ": size is ");
+	n = m, n.file.mtime_sec--;
+	CHANGED(&n, ": mtime is 1000, and was 999 ");
+	n = m, n.file.mtime_nsec++;
+	CHANGED(&n, ": mtime, in ns of its second, is 5, and was 6 ");
+	n = m, n.file.ctime_sec--;
+	CHANGED(&n, ": ctime is ");
+	n = m, n.file.ctime_nsec ^= 1;
+	CHANGED(&n, ": ctime, in ns of its second, is ");
+	n = m, n.file.ino++;
+	CHANGED(&n, ": inode is ");
+	n = m, n.name = in_dir("nowhere");
+	CHANGED(&n, "No such file");
+	n = m, n.name = dir;
+	CHANGED(&n, "not a regular file");
+
+	/* The same package, installed again. */
+	n = m;
+	n.file.ino++, n.file.build_id_size = 20;
+	memset(n.file.build_id, 'i', 20);
+	EXPECT_EQ(0, cpimg_check_file(&n, NULL, &self->err)) TH_LOG("%s", self->err.text);
+	n.file.ino--, n.file.ctime_nsec ^= 1;
+	EXPECT_EQ(0, cpimg_check_file(&n, NULL, &self->err)) TH_LOG("%s", self->err.text);
+	n.file.build_id[19]++;
+	CHANGED(&n, ": ctime, ");
+	n.file.build_id[19]--, n.file.build_id_size = 19;
+	CHANGED(&n, ": ctime, ");
+	n.file.build_id_size = 20, n.file.mtime_sec++;
+	CHANGED(&n, ": mtime is ");
+
+	/* Somewhere else, where a person says. */
+	save_elf(other, 'j');
+	set_mtime(other, 1000, 5);
+	n = m;
+	EXPECT_EQ(-1, cpimg_check_file(&n, other, &self->err));
+	EXPECT_EQ(&self->err.text[0], strstr(self->err.text, other));
+	n.file.build_id_size = 20;
+	memset(n.file.build_id, 'j', 20);
+	EXPECT_EQ(0, cpimg_check_file(&n, other, &self->err)) TH_LOG("%s", self->err.text);
+	free(path);
+	free(other);
+}
+
+/*
+ * Whose file it is
+ */
+
+#define NOT_OURS() do { \
+	save_bytes(in_dir("core"), self->im->bytes, self->im->size); \
+	EXPECT_EQ(NULL, cpimg_open(in_dir("core"), 0, &self->err)); \
+	EXPECT_EQ(CPIMG_ERR_FORMAT, self->err.code); \
+	EXPECT_NE(NULL, strstr(self->err.text, "/core: a core file, but not written by cp_range")) \
+		TH_LOG("%s", self->err.text); \
+} while (0)
+
+TEST_F(reader, the_core_file_of_somebody_else_is_told_apart_before_any_field)
+{
+	struct plan p = typical(variant->bits);
+	bool wide = variant->bits == 64;
+	char *owner;
+
+	p.xnum = variant->xnum;
+	compose(self->im, &p);
+	owner = memmem(self->im->bytes, self->im->size, CP_NOTE_OWNER, sizeof(CP_NOTE_OWNER));
+	ASSERT_NE(NULL, owner);
+	memcpy(owner, "SOMEBODY", 8);
+	NOT_OURS();
+	/* The CRC does not matter, nor do fields that would be wrong in an image. */
+	self->im->bytes[self->im->phdrs + 80]++;
+	NOT_OURS();
+	/* gdb's have sections */
+	self->im->bytes[wide ? 60 : 48] = 30;
+	NOT_OURS();
+	/* no notes at all */
+	memset(self->im->bytes + self->im->phdrs, 0, 4);
+	NOT_OURS();
+	/* A header that leads nowhere is one of a damaged file, whoever's it was. */
+	memset(self->im->bytes + (wide ? 32 : 28), 0x7f, 4);
+	save_bytes(in_dir("core"), self->im->bytes, self->im->size);
+	EXPECT_EQ(NULL, cpimg_open(in_dir("core"), 0, &self->err));
+	EXPECT_EQ(NULL, strstr(self->err.text, "not written by")) TH_LOG("%s", self->err.text);
+}
+
+TEST_F(reader, the_core_file_of_another_byte_order)
+{
+	/* of a 64-bit machine: the header, one PT_NOTE, one note */
+	static const unsigned char core[] = {
+		0x7f, 'E', 'L', 'F', 2, 2, 1, [17] = 4, [19] = 21, [23] = 1,
+		[39] = 64, [53] = 64, [55] = 56, [57] = 1,
+		[67] = 4, [79] = 120, [103] = 20,
+		[123] = 5, [127] = 0, [131] = 1, 'C', 'O', 'R', 'E', [139] = 0,
+	};
+
+	ASSERT_EQ(140, sizeof(core));
+	memcpy(self->im->bytes, core, sizeof(core));
+	self->im->size = sizeof(core);
+	NOT_OURS();
+}
+
+/*
+ * Chains whose files are not where their names say
+ */
+
+#define OPENS(path, in) do { \
+	struct cpimg_chain *chain_ = cpimg_chain_open(path, in, 0, &self->err); \
+	ASSERT_GOOD(chain_, self->err); \
+	EXPECT_EQ(3, cpimg_chain_length(chain_)); \
+	EXPECT_EQ(0, cpimg_chain_verify(chain_, &self->err)); \
+	ASSERT_EQ(0, cpimg_chain_read(chain_, 2, 0x100000, &byte, 1, &self->err)); \
+	EXPECT_EQ('a', byte); \
+	cpimg_chain_close(chain_); \
+} while (0)
+
+TEST_F(reader, images_that_were_renamed_are_found_by_their_ids)
+{
+	char byte, *folder = strdup(dir);
+
+	save_chain(variant->bits);
+	save_bytes(in_dir("text"), "no image", 8);
+	ASSERT_EQ(0, mkfifo(in_dir("fifo"), 0600));
+	ASSERT_EQ(0, rename(in_dir("7-cp0"), in_dir("the first, of monday")));
+	OPENS(in_dir("7-cp2"), NULL);
+	ASSERT_EQ(0, rename(in_dir("7-cp1"), in_dir("7-cp0")));
+	OPENS(in_dir("7-cp2"), NULL);
+	ASSERT_EQ(0, rename(in_dir("7-cp2"), in_dir("7-cp1")));
+	OPENS(in_dir("7-cp1"), NULL);
+	/* All of them elsewhere, and damaged ones under their names. */
+	ASSERT_EQ(0, mkdir(in_dir("sub"), 0700));
+	ASSERT_EQ(0, rename(in_dir("7-cp1"), in_dir("sub/x")));
+	save_bytes(in_dir("7-cp1"), "", 0);
+	OPENS(in_dir("sub/x"), folder);
+	/* One that is nowhere is still named. */
+	ASSERT_EQ(0, unlink(in_dir("the first, of monday")));
+	EXPECT_EQ(NULL, cpimg_chain_open(in_dir("sub/x"), folder, 0, &self->err));
+	EXPECT_NE(NULL, strstr(self->err.text, "7-cp0")) TH_LOG("%s", self->err.text);
+	free(folder);
+}
+
+TEST_F(reader, a_symbolic_link_stands_for_the_image)
+{
+	static const struct piece data[] = { DATA(0x100, 4, 'x') };
+	char byte;
+
+	save_chain(variant->bits);
+	ASSERT_EQ(0, mkdir(in_dir("sub"), 0700));
+	ASSERT_EQ(0, symlink("../7-cp2", in_dir("sub/newest")));
+	OPENS(in_dir("sub/newest"), NULL);
+	/* another image lies beside the link, under the parent's name */
+	save("sub/7-cp1", plan(variant->bits, 5, -1, 0x80, 0x200, 1, data));
+	OPENS(in_dir("sub/newest"), NULL);
+	ASSERT_EQ(0, symlink("sub/newest", in_dir("link")));
+	OPENS(in_dir("link"), NULL);
+}
+
+/*
+ * More images than files may be open
+ */
+
+#define LONG	400
+
+static void set_limit(rlim_t files)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = files;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Image i has page 0x100 + i % 50 with its own byte, and SAME all around. */
+static void save_long_chain(int bits)
+{
+	for (int i = 0; i < LONG; i++) {
+		uint64_t at = 0x100 + i % 50;
+		struct piece runs[] = {
+			SAME(0x100, at - 0x100), DATA(at, 1, 1 + i % 200),
+			SAME(at + 1, 0x131 - at),
+		}, full[] = { DATA(0x100, 1, 1), HOLE(0x101, 49, CP_HOLE_ZERO) };
+		struct plan p;
+		char name[32];
+
+		if (!i)
+			p = plan(bits, 0, -1, 0x80, 0x200, 2, full);
+		else if (at == 0x100)
+			p = plan(bits, i, i - 1, 0x80, 0x200, 2, runs + 1);
+		else
+			p = plan(bits, i, i - 1, 0x80, 0x200, at == 0x131 ? 2 : 3, runs);
+		/* composed images of one digit are the usual ones */
+		memset(p.note.id, 0, sizeof(p.note.id));
+		memset(p.note.parent_id, 0, sizeof(p.note.parent_id));
+		snprintf((char *)p.note.id, sizeof(p.note.id), "id%d", i);
+		if (i)
+			snprintf((char *)p.note.parent_id, sizeof(p.note.parent_id),
+				 "id%d", i - 1);
+		snprintf(name, sizeof(name), "7-cp%d", i);
+		save(name, p);
+	}
+}
+
+/* What page 0x100 + @page has at checkpoint @index. */
+static int long_byte(int page, int index)
+{
+	int i = index - (index % 50 - page + 50) % 50;
+
+	return i < 0 ? 0 : 1 + i % 200;
+}
+
+static const struct cpimg_chain *shared_chain;
+
+static void *read_at_random(void *arg)
+{
+	unsigned int seed = (uintptr_t)arg;
+	size_t wrong = 0;
+
+	for (int i = 0; i < 3000; i++) {
+		int index = rand_r(&seed) % LONG, page = rand_r(&seed) % 50;
+		unsigned char byte;
+		struct cpimg_elfnote en;
+
+		if (cpimg_chain_read(shared_chain, index,
+				     (0x100 + page) * PAGE + i % PAGE, &byte, 1, NULL) ||
+		    byte != long_byte(page, index) ||
+		    !cpimg_find_note(cpimg_chain_image(shared_chain, index), "LINUX",
+				     0x202, &en))
+			wrong++;
+	}
+	return (void *)wrong;
+}
+
+TEST_F(reader, a_chain_longer_than_the_limit_of_open_files_by_many_threads)
+{
+	struct cpimg_chain *chain;
+	pthread_t threads[4];
+	void *wrong;
+
+	save_long_chain(variant->bits);
+	set_limit(24);
+	chain = cpimg_chain_open(in_dir("7-cp399"), NULL, 0, &self->err);
+	ASSERT_GOOD(chain, self->err);
+	ASSERT_EQ(LONG, cpimg_chain_length(chain));
+	EXPECT_EQ(0, cpimg_chain_verify(chain, &self->err)) TH_LOG("%s", self->err.text);
+	shared_chain = chain;
+	for (uintptr_t i = 0; i < ARRAY_SIZE(threads); i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, read_at_random, (void *)i));
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+		ASSERT_EQ(0, pthread_join(threads[i], &wrong));
+		EXPECT_EQ(NULL, wrong) TH_LOG("thread %zu: %zu wrong", i, (size_t)wrong);
+	}
+	/* As many as there are, and then no more: an error, not a crash. */
+	for (int i = 0; i < 6; i++) {
+		EXPECT_LE(0, cpimg_fd(cpimg_chain_image(chain, 100 + i)));
+	}
+	EXPECT_EQ(-1, cpimg_fd(cpimg_chain_image(chain, 200)));
+	cpimg_chain_close(chain);
+	set_limit(1024);
+}
+
+TEST_F(reader, a_file_of_a_long_chain_that_was_replaced)
+{
+	struct cpimg_chain *chain;
+	unsigned char byte;
+
+	save_long_chain(variant->bits);
+	set_limit(24);
+	chain = cpimg_chain_open(in_dir("7-cp399"), NULL, 0, &self->err);
+	ASSERT_GOOD(chain, self->err);
+	/* 7-cp351 has page 1 of the newest checkpoint */
+	ASSERT_EQ(0, rename(in_dir("7-cp351"), in_dir("aside")));
+	EXPECT_EQ(-1, cpimg_chain_read(chain, LONG - 1, 0x101000, &byte, 1, &self->err));
+	EXPECT_NE(NULL, strstr(self->err.text, "7-cp351")) TH_LOG("%s", self->err.text);
+	ASSERT_EQ(0, link(in_dir("7-cp301"), in_dir("7-cp351")));
+	EXPECT_EQ(-1, cpimg_chain_read(chain, LONG - 1, 0x101000, &byte, 1, &self->err));
+	EXPECT_NE(NULL, strstr(self->err.text, "is another file by now"))
+		TH_LOG("%s", self->err.text);
+	ASSERT_EQ(0, rename(in_dir("aside"), in_dir("7-cp351")));
+	EXPECT_EQ(0, cpimg_chain_read(chain, LONG - 1, 0x101000, &byte, 1, &self->err))
+		TH_LOG("%s", self->err.text);
+	EXPECT_EQ(long_byte(1, LONG - 1), byte);
+	cpimg_chain_close(chain);
+	set_limit(1024);
+}
+
+/*
+ * The list of a whole chain says at each page what resolving it says.
+ */
+
+#define AREA	12
+
+static void save_random_chain(int bits, int length, unsigned int *seed)
+{
+	for (int n = 0; n < length; n++) {
+		uint64_t from = n ? rand_r(seed) % 3 : 0;
+		uint64_t to = n ? AREA - rand_r(seed) % 3 : AREA, at = from;
+		struct piece runs[RUNS];
+		struct plan p;
+		int nr = 0;
+		char name[16];
+
+		while (at < to && nr < RUNS) {
+			/* little that nothing can be the same as */
+			int what = rand_r(seed) % 30;
+			uint64_t pages = what < 2 ? 1 : 2 + rand_r(seed) % 3;
+
+			if (pages > to - at)
+				pages = to - at;
+			if (what == 0 && n > 1)
+				;	/* not mapped */
+			else if (what == 1 && n > 1)
+				runs[nr++] = (struct piece) SKIPPED(0x100 + at, pages,
+								    CP_SKIP_LOCKED);
+			else if (what < 6)
+				runs[nr++] = (struct piece) HOLE(0x100 + at, pages, CP_HOLE_ZERO);
+			else if (what < 14 || !n)
+				runs[nr++] = (struct piece) DATA(0x100 + at, pages, 'a' + n);
+			else
+				runs[nr++] = (struct piece) SAME(0x100 + at, pages);
+			at += pages;
+		}
+		p = plan(bits, n, n - 1, 0x100 + from, 0x100 + to, nr, runs);
+		snprintf(name, sizeof(name), "7-cp%d", n);
+		save(name, p);
+	}
+}
+
+/* Resolved as the view of all ranges is: in the newest image whose range has it. */
+static int resolve_older(const struct cpimg_chain *chain, size_t index, bool older,
+			 uint64_t addr, struct cpimg_piece *p, bool *covered)
+{
+	while (older && index && !cpimg_covers(cpimg_chain_image(chain, index), addr))
+		index--;
+	*covered = cpimg_covers(cpimg_chain_image(chain, index), addr);
+	return cpimg_chain_resolve(chain, index, addr, p, NULL);
+}
+
+static size_t compare_list(const struct cpimg_chain *chain, size_t index, bool older,
+			   const struct cpimg_list *list)
+{
+	size_t at = 0, wrong = 0;
+
+	for (uint64_t page = 0x100; page < 0x100 + AREA; page++) {
+		uint64_t addr = page * PAGE;
+		struct cpimg_piece p;
+		bool covered;
+
+		if (resolve_older(chain, index, older, addr, &p, &covered))
+			continue;
+		while (at < list->count && list->piece[at].end <= addr)
+			at++;
+		if (at < list->count && list->piece[at].start <= addr) {
+			const struct cpimg_piece *q = &list->piece[at];
+
+			wrong += !covered || q->cls != p.cls || q->img != p.img ||
+				 q->run != p.run || q->reason != p.reason ||
+				 (q->cls != CPIMG_NONE && q->prot != p.prot) ||
+				 (q->cls == CPIMG_DATA &&
+				  q->offset + (addr - q->start) != p.offset);
+		} else {
+			wrong += covered;
+		}
+	}
+	return wrong;
+}
+
+TEST_F(reader, a_chain_as_a_list_says_what_it_says_page_by_page)
+{
+	unsigned int seed = 1, lists = 0, contradictions = 0, bad_chains = 0;
+	struct cpimg_error *err = &self->err;
+
+	for (int round = 0; round < 250; round++) {
+		int length = 2 + rand_r(&seed) % 5;
+		struct cpimg_chain *chain;
+		bool bad = false;
+		char last[16];
+
+		save_random_chain(variant->bits, length, &seed);
+		snprintf(last, sizeof(last), "7-cp%d", length - 1);
+		chain = cpimg_chain_open(in_dir(last), NULL, 0, err);
+		ASSERT_GOOD(chain, *err);
+		for (int k = 0; k < 2 * length; k++) {
+			bool older = k % 2, covered, wrong = false;
+			struct cpimg_list list;
+			struct cpimg_piece p;
+
+			for (uint64_t page = 0x100; page < 0x100 + AREA; page++) {
+				wrong |= resolve_older(chain, k / 2, older, page * PAGE,
+						       &p, &covered) != 0;
+			}
+			bad |= wrong;
+			ASSERT_EQ(wrong ? -1 : 0,
+				  cpimg_chain_list(chain, k / 2, older, 0, UINT64_MAX,
+						   &list, err)) TH_LOG("%s", err->text);
+			contradictions += wrong;
+			lists += !wrong;
+			if (wrong)
+				continue;
+			ASSERT_EQ(0, compare_list(chain, k / 2, older, &list))
+				TH_LOG("round %d, image %d", round, k / 2);
+			cpimg_list_free(&list);
+		}
+		ASSERT_EQ(bad ? -1 : 0, cpimg_chain_verify(chain, err))
+			TH_LOG("%s", err->text);
+		bad_chains += bad;
+		cpimg_chain_close(chain);
+	}
+	TH_LOG("%u lists, %u contradictions, %u of 250 chains bad", lists, contradictions,
+	       bad_chains);
+	EXPECT_LT(100, lists);
+	EXPECT_LT(20, contradictions);
+	EXPECT_LT(10, bad_chains);
+	EXPECT_LT(bad_chains, 230);
+}
+
+/*
+ * Folders
+ */
+
+static void save_as(const char *name, struct plan p, unsigned int pid, unsigned int tid,
+		    uint64_t time)
+{
+	p.note.pid = pid;
+	p.note.tid = tid;
+	p.note.realtime_ns = time;
+	save(name, p);
+}
+
+#define NEWEST(pid, name) do { \
+	char *path_ = cpimg_newest(dir, pid, &self->err); \
+	ASSERT_NE(NULL, path_) TH_LOG("%s", self->err.text); \
+	EXPECT_STREQ(name, strrchr(path_, '/') + 1); \
+	free(path_); \
+} while (0)
+
+TEST_F(reader, the_newest_image_of_a_process)
+{
+	static const struct piece full[] = { DATA(0x100, 4, 'a') };
+	static const struct piece inc[] = { SAME(0x100, 4) };
+	struct plan p0 = plan(variant->bits, 0, -1, 0x80, 0x200, 1, full);
+	struct plan p1 = plan(variant->bits, 1, 0, 0x80, 0x200, 1, inc);
+	struct plan p2 = plan(variant->bits, 2, 1, 0x80, 0x200, 1, inc);
+	struct plan p3 = plan(variant->bits, 3, 2, 0x80, 0x200, 1, inc);
+	struct plan p9 = plan(variant->bits, 9, 8, 0x80, 0x200, 1, inc);
+	const struct cpimg_entry *e;
+	struct cpimg_folder *f;
+	size_t count;
+
+	EXPECT_EQ(NULL, cpimg_newest(dir, 0, &self->err));
+	EXPECT_EQ(CPIMG_ERR_NODATA, self->err.code);
+	EXPECT_EQ(NULL, cpimg_newest(in_dir("nowhere"), 0, &self->err));
+	EXPECT_EQ(CPIMG_ERR_SYS, self->err.code);
+
+	/* Three threads of process 7 in turn, and a process 8. */
+	save_as("7-cp0", p0, 7, 7, 100);
+	save_as("71-cp0", p1, 7, 71, 200);
+	save_as("72-cp0", p2, 7, 72, 300);
+	p0.note.id[2] = 'x';
+	save_as("8-cp0", p0, 8, 8, 250);
+	NEWEST(7, "72-cp0");
+	NEWEST(8, "8-cp0");
+	NEWEST(0, "72-cp0");
+	/* Newer, but of no use: without parent, cut, unfinished. */
+	save_as("7-cp9", p9, 7, 7, 900);
+	save_as("7-cp10", p3, 7, 7, 1000);
+	ASSERT_EQ(0, truncate(in_dir("7-cp10"), 4200));
+	save_bytes(in_dir("7-cp11"), "", 0);
+	save_bytes(in_dir("notes.txt"), "no image", 8);
+	ASSERT_EQ(0, symlink("72-cp0", in_dir("latest")));
+	ASSERT_EQ(0, symlink("nowhere", in_dir("7-cp12")));
+	NEWEST(7, "72-cp0");
+	save_as("anything", p3, 7, 7, 400);
+	NEWEST(7, "anything");
+
+	f = cpimg_folder_open(dir, &self->err);
+	ASSERT_GOOD(f, self->err);
+	e = cpimg_folder_entries(f, &count);
+	/* 4 and 1 whole, 1 orphan, 2 broken; the link is none */
+	ASSERT_EQ(8, count);
+	EXPECT_STREQ("7-cp9", strrchr(e[0].path, '/') + 1);
+	EXPECT_TRUE(e[0].known);
+	EXPECT_EQ(0, e[0].length);
+	EXPECT_EQ(CPIMG_NO_ENTRY, e[0].parent);
+	EXPECT_STREQ("anything", strrchr(e[1].path, '/') + 1);
+	EXPECT_EQ(4, e[1].length);
+	EXPECT_EQ(0, e[1].children);
+	EXPECT_STREQ("72-cp0", strrchr(e[e[1].parent].path, '/') + 1);
+	EXPECT_EQ(3, e[e[1].parent].length);
+	EXPECT_EQ(1, e[e[1].parent].children);
+	for (int i = 6; i < 8; i++) {
+		EXPECT_FALSE(e[i].known);
+		EXPECT_NE(NULL, e[i].why);
+		EXPECT_EQ(0, e[i].length);
+	}
+	cpimg_folder_close(f);
+	if (!geteuid()) {
+		ASSERT_EQ(0, chown(in_dir("anything"), 1234, 1234));
+		NEWEST(7, "72-cp0");
 	}
 }
 

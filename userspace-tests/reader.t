@@ -10,7 +10,7 @@ selftests=$(find "${BUILD:?}"/*/linux/tools/testing/selftests -maxdepth 0 2>/dev
 program=$RUN_DIR/reader
 
 if ! gcc -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	-I"$here/../userspace-tools/include" -I"$selftests" -I"$here/lib" \
+	-I"$here/../userspace-tools/include" -I"$here/../userspace-tools" -I"$selftests" -I"$here/lib" \
 	"$here/reader.c" "$here/lib/compose.c" "$here"/../userspace-tools/libcpimg*.c -lelf -lz \
 	-o "$program" >"$RUN_DIR/build.log" 2>&1; then
 	echo "1..1"

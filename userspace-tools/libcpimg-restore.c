@@ -29,9 +29,6 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED	24
 #endif
-#ifndef NT_FILE
-#define NT_FILE			0x46494c45
-#endif
 
 /* Segments a call of preadv() takes, everywhere. */
 #define MAX_SEGMENTS	1024
@@ -66,8 +63,7 @@ struct level {
 	const struct cpimg_run	*stop;
 	uint64_t		start;	/* its range */
 	uint64_t		end;
-	const char		*path;	/* until memory is touched */
-	int			fd;
+	const struct cpimg	*img;
 	size_t			newest;	/* of its copies as they are found */
 	size_t			count;	/* of its copies */
 	size_t			first;	/* in the order of images */
@@ -75,6 +71,7 @@ struct level {
 
 enum hole_how {
 	HOLE_LEAVE,		/* shared with the file: it is what it is */
+	HOLE_KEEP,		/* of another file: nobody minds that it is left */
 	HOLE_DISCARD,		/* reads as zeros, or from the file, by itself */
 	HOLE_REMOVE,		/* of shared memory, for all who share it */
 	HOLE_CLEAR,		/* zeros have to be written */
@@ -83,6 +80,7 @@ enum hole_how {
 struct hole {
 	uint64_t	addr;
 	uint64_t	len;
+	size_t		level;		/* which image, the newest is 0 */
 	uint32_t	reason;		/* enum cp_hole */
 	uint32_t	how;
 };
@@ -120,6 +118,7 @@ struct plan {
 	/* where tables lie or have lain: each growth is at least a doubling */
 	struct span			own[NR_TABLES * 40];
 	size_t				nr_own;
+	struct cp_restored		*done;
 	struct cpimg_error		*err;
 };
 
@@ -213,8 +212,7 @@ static int add_levels(struct plan *p)
 			.run = cpimg_runs(img, &count),
 			.start = cpimg_note(img)->start,
 			.end = cpimg_note(img)->end,
-			.path = cpimg_path(img),
-			.fd = cpimg_fd(img),
+			.img = img,
 		};
 		l->stop = l->run + count;
 		l->run += cpimg_index_after(img, p->start);
@@ -240,19 +238,24 @@ static int add_copy(struct plan *p, struct level *l, size_t level, uint64_t addr
 	return 0;
 }
 
-static int add_hole(struct plan *p, uint64_t addr, uint64_t len, uint32_t reason)
+static int add_hole(struct plan *p, size_t level, uint64_t addr, uint64_t len,
+		    uint32_t reason)
 {
 	struct hole *last = p->gaps.used ? ROWS(&p->gaps, struct hole) +
 			    COUNT(&p->gaps, struct hole) - 1 : NULL;
 
-	if (last && last->addr + last->len == addr && last->reason == reason) {
+	/* Which file it is, is in the notes of the image that has the hole. */
+	if (last && last->addr + last->len == addr && last->reason == reason &&
+	    (last->level == level || reason != CP_HOLE_FILE)) {
 		last->len += len;
 		return 0;
 	}
 	last = more(p, &p->gaps, sizeof(*last));
 	if (!last)
 		return -1;
-	*last = (struct hole) { .addr = addr, .len = len, .reason = reason };
+	*last = (struct hole) {
+		.addr = addr, .len = len, .level = level, .reason = reason,
+	};
 	return 0;
 }
 
@@ -300,7 +303,7 @@ static int sort_piece(struct plan *p, size_t level, const struct cpimg_run *run,
 		return add_copy(p, l, level, start, end - start,
 				run->offset + (start - run->start));
 	if (run && run->cls == CPIMG_HOLE)
-		return add_hole(p, start, end - start, run->reason);
+		return add_hole(p, level, start, end - start, run->reason);
 	/* Skipped or not mapped: left as it is. SAME cannot lead there. */
 	return level ? contradiction(p, start) : 0;
 }
@@ -481,81 +484,140 @@ static int check_copies(struct plan *p)
 	return 0;
 }
 
-/* The file that was mapped at @addr, as the image's NT_FILE has it. */
-struct mapped_file {
-	const char	*name;
-	uint64_t	offset;		/* of @addr */
-};
+/*
+ * What would not be restored: flags and the caller's function may allow it
+ */
 
 /*
- * NT_FILE: count, page size, then start, end and offset in pages of each mapping,
- * then their names, all in the program's own word.
+ * 1: the piece may be left as it is, 0: it may not, which is for the caller of this
+ * to say, -1: the user's function said no.
  */
-static bool file_then(struct plan *p, uint64_t addr, struct mapped_file *f)
+static int may_leave(struct plan *p, const struct cpimg_piece *piece, unsigned int flag)
 {
-	struct cpimg_elfnote note;
-	unsigned long count, unit, row[3];
-	const char *desc, *name, *stop;
+	const struct cp_restored *done = p->done;
 
-	if (!cpimg_find_note(p->img, "CORE", NT_FILE, &note) ||
-	    note.size < 2 * sizeof(count))
-		return false;
-	desc = note.desc;
-	stop = desc + note.size;
-	memcpy(&count, desc, sizeof(count));
-	memcpy(&unit, desc + sizeof(count), sizeof(unit));
-	desc += 2 * sizeof(count);
-	if (count > (size_t)(stop - desc) / sizeof(row))
-		return false;
-	name = desc + count * sizeof(row);
-	for (; count; count--, desc += sizeof(row)) {
-		const char *end = memchr(name, 0, stop - name);
+	if (done->flags & flag)
+		return 1;
+	if (!done->left)
+		return 0;
+	if (!done->left(piece, done->arg))
+		return 1;
+	return refuse(p, CPIMG_ERR_LEFT, piece->start,
+		      "the caller does not want to leave it as it is");
+}
 
-		if (!end)
+/*
+ * Holes that read from a file
+ */
+
+/* /proc writes a newline in a name as \\012, and nothing else in another way. */
+static bool same_name(const char *proc, const char *name)
+{
+	for (; *name; name++, proc++) {
+		if (*name == '\n' && !strncmp(proc, "\\012", 4))
+			proc += 3;
+		else if (*name != *proc)
 			return false;
-		memcpy(row, desc, sizeof(row));
-		if (row[0] <= addr && addr < row[1]) {
-			f->name = name;
-			f->offset = (uint64_t)row[2] * unit + (addr - row[0]);
-			return true;
-		}
-		name = end + 1;
 	}
-	return false;
+	return !*proc;
+}
+
+/* What /proc has written is then a newline, if it is not the name that was expected. */
+static const char *unescape(const char *proc, char *to, size_t size)
+{
+	size_t n = 0;
+
+	for (; *proc && n + 1 < size; n++) {
+		bool newline = !strncmp(proc, "\\012", 4);
+
+		to[n] = newline ? '\n' : *proc;
+		proc += newline ? 4 : 1;
+	}
+	to[n] = 0;
+	return to;
 }
 
 /* /proc says so behind the name of a file that has none any more. */
-static size_t name_length(const char *name)
+static bool name_is_gone(const char *name)
 {
 	static const char gone[] = " (deleted)";
 	size_t n = strlen(name), m = sizeof(gone) - 1;
 
-	return n > m && !strcmp(name + n - m, gone) ? n - m : n;
+	return n > m && !strcmp(name + n - m, gone);
 }
 
-static bool same_name(const char *a, const char *b)
+/*
+ * What was the file's is to be read from that file, at that place. @end: up to where
+ * the answer holds.
+ */
+static int check_file(struct plan *p, const struct hole *h, const struct map *m,
+		      uint64_t *end)
 {
-	size_t n = name_length(a);
-
-	return n == name_length(b) && !memcmp(a, b, n);
-}
-
-/* What was the file's is to be read from that file, at that place. */
-static int check_file(struct plan *p, uint64_t addr, const struct map *m)
-{
+	const struct cpimg *img = ROWS(&p->levels, struct level)[h->level].img;
 	const char *name = m->name ? p->text.mem + m->name : "?";
-	uint64_t offset = m->offset + (addr - m->start);
-	struct mapped_file then;
+	uint64_t now = m->offset + (h->addr - m->start), then;
+	struct cpimg_mapped mapped;
+	struct cpimg_error why;
+	char path[4096];
+	bool same;
 
+	*end = m->end;
+	if (!cpimg_has_files(img))
+		return refuse(p, CPIMG_ERR_FILE, h->addr,
+			"reads from a file, and the image does not say what tells it from others: it was written by an older kernel");
+	if (!cpimg_mapped_file(img, h->addr, &mapped) ||
+	    !(mapped.file.flags & CP_FILE_STAYS))
+		return refuse(p, CPIMG_ERR_FILE, h->addr,
+			"reads from a file, and the image does not say which");
+	*end = lower(*end, mapped.end);
+	then = mapped.offset + (h->addr - mapped.start);
 	if (!m->file)
-		return refuse(p, CPIMG_ERR_MEMORY, addr,
-			"reads from a file, and no file is mapped there");
-	if (!file_then(p, addr, &then) ||
-	    (same_name(then.name, name) && then.offset == offset))
+		return cpimg_fail(p->err, CPIMG_ERR_FILE,
+			"%s: restoring 0x%" PRIx64 ": reads from %.200s, and no file is mapped there",
+			cpimg_path(p->img), h->addr, mapped.name);
+	same = same_name(name, mapped.name);
+	if (now == then && !(name_is_gone(name) && !same) &&
+	    !cpimg_check_file(&mapped, same ? mapped.name :
+			      unescape(name, path, sizeof(path)), &why))
 		return 0;
-	return cpimg_fail(p->err, CPIMG_ERR_MEMORY,
-		"%s: restoring 0x%" PRIx64 ": reads from %.120s at 0x%" PRIx64 ", and %.120s at 0x%" PRIx64 " is mapped there",
-		cpimg_path(p->img), addr, then.name, then.offset, name, offset);
+	if (now != then || !same)
+		return cpimg_fail(p->err, CPIMG_ERR_FILE,
+			"%s: restoring 0x%" PRIx64 ": reads from %.120s at 0x%" PRIx64 ", and %.120s at 0x%" PRIx64 " is mapped there",
+			cpimg_path(p->img), h->addr, mapped.name, then, name, now);
+	return cpimg_fail(p->err, CPIMG_ERR_FILE,
+		"%s: restoring 0x%" PRIx64 ": reads from %.350s",
+		cpimg_path(p->img), h->addr, why.text);
+}
+
+/* A hole of another file is left, if nobody minds. */
+static int choose_file(struct plan *p, struct hole *h, const struct map *m, bool whole)
+{
+	struct cpimg_error why = { .code = CPIMG_OK };
+	struct cpimg_piece piece;
+	uint64_t end;
+	int bad = check_file(p, h, m, &end), may;
+
+	h->len = lower(h->len, end - h->addr);
+	if (!bad) {
+		h->how = m->shared ? HOLE_LEAVE : HOLE_DISCARD;
+		if (h->how == HOLE_DISCARD && !whole)
+			return refuse(p, CPIMG_ERR_MEMORY, h->addr,
+				"reads from a file, and only whole pages can");
+		return 0;
+	}
+	if (p->err)
+		why = *p->err;
+	if (cpimg_chain_resolve(p->chain, p->index, h->addr, &piece, NULL))
+		return -1;
+	piece.end = h->addr + h->len;
+	may = may_leave(p, &piece, CP_RESTORE_FILES);
+	if (p->err)
+		*p->err = may > 0 ? (struct cpimg_error) { .code = CPIMG_OK } : why;
+	if (may <= 0)
+		return -1;
+	h->how = HOLE_KEEP;
+	p->done->changed += h->len;
+	return 0;
 }
 
 /* How a hole becomes one again in that mapping. */
@@ -563,15 +625,8 @@ static int choose(struct plan *p, struct hole *h, const struct map *m)
 {
 	bool whole = !(h->addr & (p->page - 1)) && !(h->len & (p->page - 1));
 
-	if (h->reason == CP_HOLE_FILE) {
-		if (check_file(p, h->addr, m))
-			return -1;
-		h->how = m->shared ? HOLE_LEAVE : HOLE_DISCARD;
-		if (h->how == HOLE_DISCARD && !whole)
-			return refuse(p, CPIMG_ERR_MEMORY, h->addr,
-				"reads from a file, and only whole pages can");
-		return 0;
-	}
+	if (h->reason == CP_HOLE_FILE)
+		return choose_file(p, h, m, whole);
 	if (!m->shared && !m->file && whole)
 		h->how = HOLE_DISCARD;
 	else if (!m->writable)
@@ -642,25 +697,33 @@ static int check_sizes(struct plan *p)
 	for (size_t left = COUNT(&p->levels, struct level); left; left--, l++) {
 		const struct copy *last;
 		struct stat st;
+		int fd, bad;
 
 		if (!l->count)
 			continue;
 		last = ROWS(&p->copies, struct copy) + l->first + l->count - 1;
-		if (fstat(l->fd, &st))
+		fd = cpimg_hold(l->img, p->err);
+		if (fd < 0)
+			return -1;
+		bad = fstat(fd, &st);
+		cpimg_release(l->img);
+		if (bad)
 			return cpimg_fail(p->err, CPIMG_ERR_SYS, "%s: fstat: %s",
-					  l->path, strerror(errno));
+					  cpimg_path(l->img), strerror(errno));
 		if ((uint64_t)st.st_size < last->offset + last->len)
 			return cpimg_fail(p->err, CPIMG_ERR_FORMAT,
 				"%s: ends at 0x%" PRIx64 ": it had data up to 0x%" PRIx64 " when it was opened",
-				l->path, (uint64_t)st.st_size,
+				cpimg_path(l->img), (uint64_t)st.st_size,
 				last->offset + last->len);
 	}
 	return 0;
 }
 
 /* What cannot be replaced while it is in use. */
-static int check_in_use(struct plan *p, const struct cp_restored *done)
+static int check_in_use(struct plan *p)
 {
+	const struct cp_restored *done = p->done;
+
 	/* Above is where to return to, below what is called from there. */
 	if (overlap(p->start, p->end, p->frame - STACK_BELOW,
 		    p->frame + 2 * sizeof(void *)))
@@ -722,43 +785,177 @@ static int open_zeros(struct plan *p)
 			  strerror(errno));
 }
 
-static int tell(struct plan *p, struct cp_restored *done, uint64_t start,
-		uint64_t end)
-{
-	struct cpimg_piece piece;
+/* What speaks against leaving memory as it is: the first, and all. */
+struct objections {
+	uint64_t	start;
+	uint64_t	end;
+	const char	*why;
+	size_t		count;
+	uint64_t	bytes;
+	bool		nothing;	/* that is all the range has */
+};
 
-	if (cpimg_chain_resolve(p->chain, p->index, start, &piece, p->err))
-		return -1;
-	piece.end = end;
-	*(piece.cls == CPIMG_NONE ? &done->unmapped : &done->skipped) += end - start;
-	if (done->left && done->left(&piece, done->arg))
-		return refuse(p, CPIMG_ERR_MEMORY, start,
-			      "the caller does not want to leave it as it is");
-	return 0;
+static void object(struct objections *o, const struct cpimg_piece *piece, const char *why)
+{
+	if (!o->count++) {
+		o->start = piece->start;
+		o->end = piece->end;
+		o->why = why;
+	}
+	o->bytes += piece->end - piece->start;
 }
 
 /*
- * Tell of what is left as it is, and let the caller say no. Only the image that was
+ * Nothing was there to be saved: a page past the end of a file, which could not even
+ * be read.
+ */
+static bool past_the_end(const struct cpimg *img, const struct cpimg_piece *piece,
+			 uint64_t page)
+{
+	struct cpimg_mapped m;
+	uint64_t offset;
+
+	if (piece->reason != CP_SKIP_FAULT ||
+	    !cpimg_mapped_file(img, piece->start, &m) || m.end < piece->end)
+		return false;
+	offset = m.offset + (piece->start - m.start);
+	return offset >= ((m.file.size + page - 1) & ~(page - 1));
+}
+
+static int tell(struct plan *p, struct objections *o, const struct cpimg_piece *piece)
+{
+	bool none = piece->cls == CPIMG_NONE;
+	uint64_t size = piece->end - piece->start;
+	int may;
+
+	*(none ? &p->done->unmapped : &p->done->skipped) += size;
+	if (!none && past_the_end(p->img, piece, p->page))
+		return 0;
+	may = may_leave(p, piece, none ? CP_RESTORE_UNMAPPED : CP_RESTORE_SKIPPED);
+	if (!may)
+		object(o, piece, none ? NULL : cpimg_skip_name(piece->reason));
+	return may < 0 ? -1 : 0;
+}
+
+/* The first address from @start on, and below @end, that is in no table of the plan. */
+static uint64_t after_own(const struct plan *p, uint64_t start, uint64_t end,
+			  uint64_t *next_own)
+{
+	bool again = true;
+
+	while (again) {
+		again = false;
+		*next_own = end;
+		for (size_t i = 0; i < p->nr_own; i++) {
+			const struct span *own = &p->own[i];
+
+			if (own->start <= start && start < own->end) {
+				start = own->end;
+				again = true;
+			} else if (own->start > start) {
+				*next_own = lower(*next_own, own->start);
+			}
+		}
+	}
+	return start;
+}
+
+/*
+ * Nothing was mapped at [@start, @end). Where that is so now, too, it is as it was;
+ * what is mapped now is memory that nothing is known of.
+ */
+static int tell_unmapped(struct plan *p, struct objections *o, uint64_t start,
+			 uint64_t end)
+{
+	struct cpimg_piece piece = { .start = start, .end = start, .cls = CPIMG_NONE };
+	const struct map *m = ROWS(&p->maps, struct map);
+	size_t i = SIZE_MAX, count = COUNT(&p->maps, struct map);
+	uint64_t own;
+
+	map_of(p, start, &i);
+	for (m += i; i < count && m->start < end; i++, m++) {
+		uint64_t at = higher(m->start, start), stop = lower(m->end, end);
+
+		while (at < stop) {
+			at = after_own(p, at, stop, &own);
+			if (at >= stop)
+				break;
+			/* Mappings side by side are one piece. */
+			if (piece.end != at) {
+				if (piece.start < piece.end && tell(p, o, &piece))
+					return -1;
+				piece.start = at;
+			}
+			piece.end = own;
+			at = own;
+		}
+	}
+	return piece.start < piece.end ? tell(p, o, &piece) : 0;
+}
+
+static int tell_skipped(struct plan *p, struct objections *o, const struct cpimg_run *run)
+{
+	struct cpimg_piece piece = {
+		.start = higher(run->start, p->start), .end = lower(run->end, p->end),
+		.img = p->img, .run = run, .cls = run->cls, .reason = run->reason,
+		.prot = run->prot,
+	};
+
+	return tell(p, o, &piece);
+}
+
+static int refuse_left(struct plan *p, const struct objections *o)
+{
+	char more[64] = "";
+
+	if (o->count > 1)
+		snprintf(more, sizeof(more), ", and %zu more: %" PRIu64 " KiB in all",
+			 o->count - 1, o->bytes >> 10);
+	if (o->why)
+		return cpimg_fail(p->err, CPIMG_ERR_LEFT,
+			"%.250s: restoring: 0x%" PRIx64 " to 0x%" PRIx64 " is not in the image, it was left out: %s%s",
+			cpimg_path(p->img), o->start, o->end, o->why, more);
+	return cpimg_fail(p->err, CPIMG_ERR_LEFT,
+		"%.250s: restoring: at 0x%" PRIx64 " to 0x%" PRIx64 " nothing was mapped then%s%s",
+		cpimg_path(p->img), o->start, o->end, more,
+		o->nothing ? " (did the program have its state at another address?)" : "");
+}
+
+/*
+ * Ask of what is left as it is, and say no to the rest. Only the image that was
  * asked for has such: where an older one has, the chain contradicts itself.
  */
-static int tell_left(struct plan *p, struct cp_restored *done)
+static int tell_left(struct plan *p)
 {
 	size_t count, i = cpimg_index_after(p->img, p->start);
 	const struct cpimg_run *run = cpimg_runs(p->img, &count);
+	struct objections o = { .nothing = i == count || run[i].start >= p->end };
 	uint64_t at, end;
 
 	for (at = p->start; at < p->end; at = end) {
 		if (i == count || run[i].start > at) {
 			end = lower(p->end, i < count ? run[i].start : p->end);
-			if (tell(p, done, at, end))
+			if (tell_unmapped(p, &o, at, end))
 				return -1;
 			continue;
 		}
 		end = lower(p->end, run[i].end);
-		if (run[i++].cls == CPIMG_SKIPPED && tell(p, done, at, end))
+		if (run[i++].cls == CPIMG_SKIPPED && tell_skipped(p, &o, &run[i - 1]))
 			return -1;
 	}
-	return 0;
+	/* Nothing then and nothing now: whatever was meant, it was hardly that. */
+	if (o.nothing && !o.count && !p->done->unmapped) {
+		struct cpimg_piece all = {
+			.start = p->start, .end = p->end, .cls = CPIMG_NONE,
+		};
+		int may = may_leave(p, &all, CP_RESTORE_UNMAPPED);
+
+		if (may < 0)
+			return -1;
+		if (!may)
+			object(&o, &all, NULL);
+	}
+	return o.count ? refuse_left(p, &o) : 0;
 }
 
 /*
@@ -800,7 +997,7 @@ static int read_segments(int fd, struct iovec *seg, size_t count, uint64_t offse
  * The copies of an image follow each other in the file, but for those that a
  * younger image has replaced: one call reads what lies together.
  */
-static int read_level(struct plan *p, const struct level *l)
+static int read_copies(struct plan *p, const struct level *l, int fd)
 {
 	const struct copy *c = ROWS(&p->copies, struct copy) + l->first;
 	const struct copy *last = c + l->count;
@@ -826,12 +1023,26 @@ static int read_level(struct plan *p, const struct level *l)
 				c++;
 			}
 		}
-		if (read_segments(l->fd, seg, count, offset))
+		if (read_segments(fd, seg, count, offset))
 			return cpimg_fail(p->err, CPIMG_ERR_SYS,
 				"image %zu of the chain: reading at 0x%" PRIx64 " into memory: %s",
 				p->index - (l - ROWS(&p->levels, struct level)), offset, strerror(errno));
 	}
 	return 0;
+}
+
+static int read_level(struct plan *p, const struct level *l)
+{
+	int fd, ret;
+
+	if (!l->count)
+		return 0;
+	fd = cpimg_hold(l->img, p->err);
+	if (fd < 0)
+		return -1;
+	ret = read_copies(p, l, fd);
+	cpimg_release(l->img);
+	return ret;
 }
 
 static int clear(struct plan *p, const struct hole *h)
@@ -859,6 +1070,7 @@ static int make_hole(struct plan *p, const struct hole *h)
 
 	switch (h->how) {
 	case HOLE_LEAVE:
+	case HOLE_KEEP:
 		return 0;
 	case HOLE_DISCARD:
 		ret = madvise(addr, h->len, MADV_DONTNEED);
@@ -879,8 +1091,9 @@ static int make_hole(struct plan *p, const struct hole *h)
 	return 0;
 }
 
-static int apply(struct plan *p, struct cp_restored *done)
+static int apply(struct plan *p)
 {
+	struct cp_restored *done = p->done;
 	const struct level *l = ROWS(&p->levels, struct level);
 	const struct hole *h = ROWS(&p->holes, struct hole);
 	size_t left;
@@ -889,7 +1102,9 @@ static int apply(struct plan *p, struct cp_restored *done)
 	for (left = COUNT(&p->holes, struct hole); left; left--, h++) {
 		if (make_hole(p, h))
 			return -1;
-		*(h->reason == CP_HOLE_FILE ? &done->file : &done->zeros) += h->len;
+		if (h->how != HOLE_KEEP)
+			*(h->reason == CP_HOLE_FILE ? &done->file :
+			  &done->zeros) += h->len;
 	}
 	for (left = COUNT(&p->levels, struct level); left; left--, l++) {
 		const struct copy *c = ROWS(&p->copies, struct copy) + l->first;
@@ -902,14 +1117,14 @@ static int apply(struct plan *p, struct cp_restored *done)
 	return 0;
 }
 
-static int prepare(struct plan *p, struct cp_restored *done)
+static int prepare(struct plan *p)
 {
-	if (check_range(p) || check_in_use(p, done) || sort_chain(p) ||
+	if (check_range(p) || check_in_use(p) || sort_chain(p) ||
 	    !more(p, &p->segments, MAX_SEGMENTS * sizeof(struct iovec)) ||
 	    read_maps(p) || check_holes(p) || check_copies(p) || check_own(p) ||
 	    check_sizes(p) || open_zeros(p))
 		return -1;
-	return tell_left(p, done);
+	return tell_left(p);
 }
 
 /**
@@ -918,15 +1133,18 @@ static int prepare(struct plan *p, struct cp_restored *done)
  * @index: the checkpoint: 0 to cpimg_chain_length() - 1
  * @start: first byte of the range
  * @end: the byte after the last
- * @done: in: who is told of what is left as it is; out: what was done; may be NULL
+ * @done: in: what may be left as it is; out: what was done; NULL: nothing may
  * @err: what went wrong; may be NULL
  *
  * The range is restored to the byte, and nothing beside it is touched. It must be
- * mapped as it was: DATA writable, a hole that reads from a file with that file.
- * All of that is checked before memory is touched. Nobody else should use the
- * memory meanwhile. The range must hold neither the chain, nor the stack, nor
- * @done and @err; that it holds nothing that the C library is using, nor code that
- * runs, is for the caller to see to.
+ * mapped as it was: DATA writable, a hole that reads from a file with that file,
+ * unchanged. All of that is checked before memory is touched, and so is that all of
+ * the range is restored: what the image leaves out, what was not mapped then and is
+ * now, and holes of other files are an error, unless @done allows them.
+ *
+ * Nobody else should use the memory meanwhile. The range must hold neither the chain,
+ * nor the stack, nor @done and @err; that it holds nothing that the C library is
+ * using, nor code that runs, is for the caller to see to.
  *
  * Return: 0, or -1. Then @done->touched says whether memory is in part restored.
  */
@@ -947,14 +1165,17 @@ int cp_restore(const struct cpimg_chain *chain, size_t index, void *start,
 
 	if (!done)
 		done = &nobody;
-	*done = (struct cp_restored) { .left = done->left, .arg = done->arg };
+	*done = (struct cp_restored) {
+		.flags = done->flags, .left = done->left, .arg = done->arg,
+	};
+	p.done = done;
 	p.img = cpimg_chain_image(chain, index);
 	if (!p.img)
 		return cpimg_fail(err, CPIMG_ERR_CHAIN,
 				  "checkpoint %zu of a chain of %zu", index,
 				  cpimg_chain_length(chain));
-	if (!prepare(&p, done))
-		ret = apply(&p, done);
+	if (!prepare(&p))
+		ret = apply(&p);
 	if (p.zeros >= 0)
 		close(p.zeros);
 	drop_tables(&p);

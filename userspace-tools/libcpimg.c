@@ -35,14 +35,21 @@
 
 struct cpimg {
 	char			*path;
-	int			fd;
+	int			fd;		/* -1: closed for now */
+	struct cpimg_identity	identity;
+	struct cpimg_cache	*cache;		/* NULL: the file stays open */
+	int			folder;		/* to open it again, with the cache */
+	unsigned int		held;		/* by how many, under the cache's lock */
 	int			bits;
 	unsigned int		machine;
 	uint64_t		file_size;
 	struct cp_note		note;
-	unsigned char		*notes;
+	unsigned char		*notes;		/* NULL: to be read again */
 	size_t			notes_size;
-	size_t			crc_at;		/* of cp_note.crc in @notes */
+	uint64_t		notes_at;	/* in the file */
+	uint32_t		notes_crc;
+	size_t			crc_at;		/* of cp_note.crc in the notes */
+	size_t			files_at;	/* of struct cp_files there, 0: none */
 	struct cpimg_run	*runs;
 	size_t			nr_runs;
 };
@@ -54,7 +61,6 @@ struct layout {
 	size_t		phnum;
 	uint64_t	shoff;
 	size_t		shentsize;
-	uint64_t	note_offset;
 };
 
 /* Always -1, so that callers can return it. */
@@ -79,19 +85,26 @@ static int bad(const struct cpimg *img, struct cpimg_error *err,
 			  img->path, field, value, what);
 }
 
+static const char *base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
 /* [@offset, @offset + @size) lies in the file */
 static bool in_file(const struct cpimg *img, uint64_t offset, uint64_t size)
 {
 	return size <= img->file_size && offset <= img->file_size - size;
 }
 
-int cpimg_pread_file(const struct cpimg *img, uint64_t offset, void *buf,
+static int read_file(const struct cpimg *img, int fd, uint64_t offset, void *buf,
 		     size_t len, struct cpimg_error *err)
 {
 	char *to = buf;
 
 	while (len) {
-		ssize_t n = pread(img->fd, to, len, offset);
+		ssize_t n = pread(fd, to, len, offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -110,24 +123,207 @@ int cpimg_pread_file(const struct cpimg *img, uint64_t offset, void *buf,
 	return 0;
 }
 
-static int open_file(struct cpimg *img, const char *path,
-		     struct cpimg_error *err)
+int cpimg_pread_file(const struct cpimg *img, uint64_t offset, void *buf,
+		     size_t len, struct cpimg_error *err)
+{
+	int fd = cpimg_hold(img, err), ret;
+
+	if (fd < 0)
+		return -1;
+	ret = read_file(img, fd, offset, buf, len, err);
+	cpimg_release(img);
+	return ret;
+}
+
+static int open_file(struct cpimg *img, int folder, struct cpimg_error *err)
 {
 	struct stat st;
 
-	img->path = strdup(path);
-	if (!img->path)
-		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory", path);
 	/* A FIFO under the name must not hang us. */
-	img->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	img->fd = openat(folder, folder == AT_FDCWD ? img->path : base(img->path),
+			 O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (img->fd < 0 || fstat(img->fd, &st))
-		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: opening: %s", path,
-				  strerror(errno));
+		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: opening: %s",
+				  img->path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return bad(img, err, "file type", st.st_mode & S_IFMT,
 			   "not an image: not a regular file");
 	img->file_size = st.st_size;
+	img->identity = (struct cpimg_identity) {
+		st.st_dev, st.st_ino, st.st_size, st.st_mtim,
+	};
 	return 0;
+}
+
+/* The file that was opened, and nobody has written to it since. */
+bool cpimg_is_file(const struct cpimg *img, const struct stat *st)
+{
+	const struct cpimg_identity *id = &img->identity;
+
+	return st->st_dev == id->dev && st->st_ino == id->ino &&
+	       st->st_size == id->size && st->st_mtim.tv_sec == id->mtime.tv_sec &&
+	       st->st_mtim.tv_nsec == id->mtime.tv_nsec;
+}
+
+/* Both were opened as the same file. */
+bool cpimg_same_file(const struct cpimg *a, const struct cpimg *b)
+{
+	return a->identity.dev == b->identity.dev && a->identity.ino == b->identity.ino;
+}
+
+/*
+ * Files that are open, and those that are not. Locked: the cache.
+ */
+
+/* Close a file that nobody holds. */
+static bool close_one(struct cpimg_cache *c)
+{
+	for (unsigned int i = 0; i < c->count; i++) {
+		unsigned int at = (c->next + i) % c->count;
+		struct cpimg *img = c->open[at];
+
+		if (img->held)
+			continue;
+		close(img->fd);
+		img->fd = -1;
+		c->open[at] = c->open[--c->count];
+		c->next = at;
+		return true;
+	}
+	return false;
+}
+
+static int open_again(struct cpimg *img, struct cpimg_error *err)
+{
+	struct cpimg_cache *c = img->cache;
+	struct stat st;
+	int fd;
+
+	if (c->count >= c->most && !close_one(c))
+		return cpimg_fail(err, CPIMG_ERR_SYS,
+				  "%s: opening: %u files of the chain are in use",
+				  img->path, c->count);
+	do
+		fd = openat(img->folder, base(img->path),
+			    O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	while (fd < 0 && errno == EMFILE && close_one(c));
+	if (fd < 0)
+		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: opening it again: %s",
+				  img->path, strerror(errno));
+	if (fstat(fd, &st) || !cpimg_is_file(img, &st)) {
+		close(fd);
+		return cpimg_fail(err, CPIMG_ERR_CHAIN,
+			"%s: is another file by now, or was written to: open the chain again",
+			img->path);
+	}
+	img->fd = fd;
+	c->open[c->count++] = img;
+	return 0;
+}
+
+/*
+ * cpimg_hold() - the open file of an image, which stays open until cpimg_release().
+ * Neither allocates memory. Return: its descriptor, or -1.
+ */
+int cpimg_hold(const struct cpimg *img, struct cpimg_error *err)
+{
+	/* What an image says does not change by that. */
+	struct cpimg *i = (struct cpimg *)img;
+	int fd = -1;
+
+	if (!i->cache)
+		return i->fd;
+	pthread_mutex_lock(&i->cache->lock);
+	if (i->fd >= 0 || !open_again(i, err)) {
+		i->held++;
+		fd = i->fd;
+	}
+	pthread_mutex_unlock(&i->cache->lock);
+	return fd;
+}
+
+void cpimg_release(const struct cpimg *img)
+{
+	struct cpimg *i = (struct cpimg *)img;
+
+	if (!i->cache)
+		return;
+	pthread_mutex_lock(&i->cache->lock);
+	i->held--;
+	pthread_mutex_unlock(&i->cache->lock);
+}
+
+/* The notes of an image of a chain are kept only where somebody has asked for them. */
+static void drop_notes(struct cpimg *img)
+{
+	free(img->notes);
+	img->notes = NULL;
+}
+
+/*
+ * From now on the cache may close the file, and open it again in that folder, which
+ * stays the caller's. Nobody else uses the image or the cache yet.
+ */
+int cpimg_keep(struct cpimg *img, struct cpimg_cache *cache, int folder,
+	       struct cpimg_error *err)
+{
+	if (cache->count >= cache->most && !close_one(cache))
+		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: too many open files",
+				  img->path);
+	drop_notes(img);
+	img->folder = folder;
+	img->cache = cache;
+	cache->open[cache->count++] = img;
+	return 0;
+}
+
+static int read_notes(struct cpimg *img, unsigned char **notes,
+		      struct cpimg_error *err)
+{
+	*notes = malloc(img->notes_size + 1);
+	if (!*notes)
+		return cpimg_fail(err, CPIMG_ERR_SYS,
+				  "%s: no memory for %zu bytes of notes",
+				  img->path, img->notes_size);
+	if (!cpimg_pread_file(img, img->notes_at, *notes, img->notes_size, err))
+		return 0;
+	free(*notes);
+	*notes = NULL;
+	return -1;
+}
+
+/* The notes, read again if need be; NULL: they cannot be. */
+static const unsigned char *notes_of(const struct cpimg *img)
+{
+	struct cpimg *i = (struct cpimg *)img;
+	unsigned char *notes;
+
+	if (!i->cache)
+		return i->notes;
+	pthread_mutex_lock(&i->cache->lock);
+	notes = i->notes;
+	pthread_mutex_unlock(&i->cache->lock);
+	if (notes || read_notes(i, &notes, NULL))
+		return notes;
+	if (crc32(0, notes, i->notes_size) != i->notes_crc) {
+		free(notes);
+		return NULL;
+	}
+	pthread_mutex_lock(&i->cache->lock);
+	if (i->notes)
+		free(notes);	/* another thread was first */
+	else
+		i->notes = notes;
+	notes = i->notes;
+	pthread_mutex_unlock(&i->cache->lock);
+	return notes;
+}
+
+static int not_ours(const struct cpimg *img, struct cpimg_error *err)
+{
+	return cpimg_fail(err, CPIMG_ERR_FORMAT,
+			  "%s: a core file, but not written by cp_range: it has no note of that name",
+			  img->path);
 }
 
 /* libelf sizes a table by the number of sections before anybody can look at it. */
@@ -239,13 +435,13 @@ static int check_layout(struct cpimg *img, Elf *elf, struct layout *lay,
 	return 0;
 }
 
-/* One note at @pos of @img->notes, which need not be aligned. */
-static bool parse_note(const struct cpimg *img, size_t *pos,
+/* One note at @pos of @notes, which need not be aligned. */
+static bool parse_note(const unsigned char *notes, size_t size, size_t *pos,
 		       struct cpimg_elfnote *out)
 {
 	Elf32_Nhdr nh;
-	size_t left = img->notes_size - *pos, name, desc;
-	const unsigned char *p = img->notes + *pos;
+	size_t left = size - *pos, name, desc;
+	const unsigned char *p = notes + *pos;
 
 	if (left < sizeof(nh))
 		return false;
@@ -325,8 +521,114 @@ static int check_cp_note(struct cpimg *img, const struct cpimg_elfnote *en,
 	return 0;
 }
 
-static int read_notes(struct cpimg *img, Elf *elf, struct layout *lay,
-		      struct cpimg_error *err)
+static bool is_files_note(const struct cpimg_elfnote *n)
+{
+	return n->type == CP_FILES_TYPE && !strcmp(n->owner, CP_NOTE_OWNER);
+}
+
+/* Where the parts of struct cp_files are in its note. */
+struct files {
+	struct cp_files		head;
+	const unsigned char	*file;
+	const unsigned char	*map;
+	const char		*names;
+};
+
+static struct files files_in(const unsigned char *desc)
+{
+	struct files f;
+
+	memcpy(&f.head, desc, sizeof(f.head));
+	f.file = desc + sizeof(f.head);
+	f.map = f.file + (size_t)f.head.nr_files * f.head.file_size;
+	f.names = (const char *)f.map + (size_t)f.head.nr_maps * f.head.map_size;
+	return f;
+}
+
+static struct cp_file file_in(const struct files *f, size_t i)
+{
+	struct cp_file file;
+
+	memcpy(&file, f->file + i * f->head.file_size, sizeof(file));
+	return file;
+}
+
+static struct cp_map map_in(const struct files *f, size_t i)
+{
+	struct cp_map map;
+
+	memcpy(&map, f->map + i * f->head.map_size, sizeof(map));
+	return map;
+}
+
+static int check_files(struct cpimg *img, const struct files *f,
+		       struct cpimg_error *err)
+{
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < f->head.nr_files; i++) {
+		struct cp_file file = file_in(f, i);
+
+		if (file.name >= f->head.names_size)
+			return bad(img, err, "name of a file", file.name,
+				   "not in the names");
+		if (file.build_id_size > sizeof(file.build_id))
+			return bad(img, err, "build_id_size of a file",
+				   file.build_id_size, "too large");
+	}
+	for (size_t i = 0; i < f->head.nr_maps; i++) {
+		struct cp_map map = map_in(f, i);
+
+		if (map.file >= f->head.nr_files)
+			return bad(img, err, "file of a map", map.file, "not in the files");
+		if (map.start >= map.end)
+			return bad(img, err, "start of a map", map.start,
+				   "not below its end");
+		if (map.start < last)
+			return bad(img, err, "start of a map", map.start,
+				   "not above the map before it");
+		last = map.end;
+	}
+	return 0;
+}
+
+static int check_files_note(struct cpimg *img, const struct cpimg_elfnote *en,
+			    struct cpimg_error *err)
+{
+	struct cp_files h;
+	struct files f;
+	uint64_t size;
+
+	if (en->size < sizeof(h))
+		return bad(img, err, "size of the CP_FILES note", en->size,
+			   "too small");
+	memcpy(&h, en->desc, sizeof(h));
+	if (h.version < CP_FILES_VERSION)
+		return bad(img, err, "version of the CP_FILES note", h.version,
+			   "unknown");
+	if (h.file_size < sizeof(struct cp_file))
+		return bad(img, err, "file_size", h.file_size, "too small");
+	if (h.map_size < sizeof(struct cp_map))
+		return bad(img, err, "map_size", h.map_size, "too small");
+	/* each product has at most 64 bits, and so has the sum if they fit */
+	size = en->size - sizeof(h);
+	if ((uint64_t)h.nr_files * h.file_size > size)
+		return bad(img, err, "nr_files", h.nr_files, "more than the note has");
+	size -= (uint64_t)h.nr_files * h.file_size;
+	if ((uint64_t)h.nr_maps * h.map_size > size)
+		return bad(img, err, "nr_maps", h.nr_maps, "more than the note has");
+	size -= (uint64_t)h.nr_maps * h.map_size;
+	if (h.names_size > size)
+		return bad(img, err, "names_size", h.names_size, "more than the note has");
+	f = files_in(en->desc);
+	if (h.names_size && f.names[h.names_size - 1])
+		return bad(img, err, "names_size", h.names_size,
+			   "the last name has no end");
+	img->files_at = (const unsigned char *)en->desc - img->notes;
+	return check_files(img, &f, err);
+}
+
+static int check_notes(struct cpimg *img, Elf *elf, struct cpimg_error *err)
 {
 	struct cpimg_elfnote en;
 	bool found = false;
@@ -347,20 +649,22 @@ static int read_notes(struct cpimg *img, Elf *elf, struct layout *lay,
 		return bad(img, err, "p_filesz of PT_NOTE", ph.p_filesz,
 			   "more than 256 MiB");
 
-	lay->note_offset = ph.p_offset;
+	img->notes_at = ph.p_offset;
 	img->notes_size = ph.p_filesz;
-	img->notes = malloc(img->notes_size + 1);
-	if (!img->notes)
-		return cpimg_fail(err, CPIMG_ERR_SYS,
-				  "%s: no memory for %zu bytes of notes",
-				  img->path, img->notes_size);
-	if (cpimg_pread_file(img, ph.p_offset, img->notes, img->notes_size, err))
+	if (read_notes(img, &img->notes, err))
 		return -1;
 
 	while (pos < img->notes_size) {
-		if (!parse_note(img, &pos, &en))
+		if (!parse_note(img->notes, img->notes_size, &pos, &en))
 			return bad(img, err, "note offset", pos,
 				   "a note's name or content does not fit");
+		if (is_files_note(&en)) {
+			if (img->files_at)
+				return bad(img, err, "note offset", pos,
+					   "a second CP_FILES note");
+			if (check_files_note(img, &en, err))
+				return -1;
+		}
 		if (!is_cp_note(&en))
 			continue;
 		if (found)
@@ -371,9 +675,7 @@ static int read_notes(struct cpimg *img, Elf *elf, struct layout *lay,
 			return -1;
 	}
 	if (!found)
-		return cpimg_fail(err, CPIMG_ERR_FORMAT,
-			"%s: no CP_RANGE note: a core file, but not an image",
-			img->path);
+		return not_ours(img, err);
 	return 0;
 }
 
@@ -437,8 +739,7 @@ static int check_run(struct cpimg *img, const GElf_Phdr *ph, size_t i,
 }
 
 static int check_data(struct cpimg *img, const struct cpimg_run *run,
-		      const struct layout *lay, uint64_t *next,
-		      struct cpimg_error *err)
+		      uint64_t *next, struct cpimg_error *err)
 {
 	uint64_t size = run->end - run->start;
 
@@ -449,7 +750,7 @@ static int check_data(struct cpimg *img, const struct cpimg_run *run,
 		return bad(img, err, "p_offset of a DATA run", run->offset,
 			   "in the header or in the run before it");
 	if (!in_file(img, run->offset, size) ||
-	    run->offset + size > lay->note_offset)
+	    run->offset + size > img->notes_at)
 		return bad(img, err, "p_offset of a DATA run", run->offset,
 			   "the run reaches beyond the data");
 	*next = run->offset + size;
@@ -511,14 +812,14 @@ static int read_runs(struct cpimg *img, Elf *elf, const struct layout *lay,
 			return bad(img, err, "p_vaddr", run->start,
 				   "not above the run before it");
 		last = run->end;
-		if (run->cls == CPIMG_DATA && check_data(img, run, lay, &next, err))
+		if (run->cls == CPIMG_DATA && check_data(img, run, &next, err))
 			return -1;
 		bytes[run->cls] += run->end - run->start;
 	}
 	return check_counts(img, bytes, err);
 }
 
-static int check_crc(struct cpimg *img, const struct layout *lay,
+static int check_crc(struct cpimg *img, const struct layout *lay, int flags,
 		     struct cpimg_error *err)
 {
 	static const unsigned char zero[sizeof(img->note.crc)];
@@ -527,6 +828,9 @@ static int check_crc(struct cpimg *img, const struct layout *lay,
 	unsigned long crc;
 	uint64_t at = lay->phoff, left = (uint64_t)lay->phnum * lay->phentsize;
 
+	img->notes_crc = crc32(0, img->notes, img->notes_size);
+	if (flags & CPIMG_NO_CRC)
+		return 0;
 	crc = crc32(0, img->notes, img->crc_at);
 	crc = crc32(crc, zero, sizeof(zero));
 	crc = crc32(crc, img->notes + after, img->notes_size - after);
@@ -565,11 +869,52 @@ static int parse(struct cpimg *img, int flags, struct cpimg_error *err)
 		return cpimg_fail(err, CPIMG_ERR_FORMAT, "%s: ELF header: %s",
 				  img->path, elf_errmsg(-1));
 	ret = check_layout(img, elf, &lay, err) ||
-	      read_notes(img, elf, &lay, err) ||
+	      check_notes(img, elf, err) ||
 	      read_runs(img, elf, &lay, err) ||
-	      (!(flags & CPIMG_NO_CRC) && check_crc(img, &lay, err));
+	      check_crc(img, &lay, flags, err);
 	elf_end(elf);
 	return ret;
+}
+
+static bool is_core(int fd)
+{
+	unsigned char ident[EI_NIDENT + 2];
+	int big;
+
+	if (pread(fd, ident, sizeof(ident), 0) != sizeof(ident) ||
+	    memcmp(ident, ELFMAG, SELFMAG))
+		return false;
+	/* e_type is at the same place in all ELF files */
+	big = ident[EI_DATA] == ELFDATA2MSB;
+	return ident[EI_NIDENT + big] == ET_CORE && !ident[EI_NIDENT + !big];
+}
+
+struct cpimg *cpimg_open_at(int folder, const char *path, int flags,
+			    struct cpimg_error *err)
+{
+	struct cpimg *img = calloc(1, sizeof(*img));
+	struct cp_note note;
+
+	if (err)
+		*err = (struct cpimg_error) { .code = CPIMG_OK };
+	if (img) {
+		img->fd = -1;
+		img->path = strdup(path);
+	}
+	if (!img || !img->path) {
+		cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory", path);
+		cpimg_close(img);
+		return NULL;
+	}
+	if (!open_file(img, folder, err) && !check_header(img, err) &&
+	    !parse(img, flags, err))
+		return img;
+	/* Somebody else's core file has no fields that could be wrong. */
+	if (err && err->code == CPIMG_ERR_FORMAT && img->fd >= 0 &&
+	    is_core(img->fd) && !cpimg_peek(img->fd, &note))
+		not_ours(img, err);
+	cpimg_close(img);
+	return NULL;
 }
 
 /**
@@ -582,26 +927,12 @@ static int parse(struct cpimg *img, int flags, struct cpimg_error *err)
  */
 struct cpimg *cpimg_open(const char *path, int flags, struct cpimg_error *err)
 {
-	struct cpimg *img = calloc(1, sizeof(*img));
-
-	if (err)
-		*err = (struct cpimg_error) { .code = CPIMG_OK };
-	if (!img) {
-		cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory", path);
-		return NULL;
-	}
-	img->fd = -1;
-	if (open_file(img, path, err) || check_header(img, err) ||
-	    parse(img, flags, err)) {
-		cpimg_close(img);
-		return NULL;
-	}
-	return img;
+	return cpimg_open_at(AT_FDCWD, path, flags, err);
 }
 
 /**
  * cpimg_close() - let go of an image
- * @img: the image, or NULL
+ * @img: the image, or NULL; not one of a chain
  */
 void cpimg_close(struct cpimg *img)
 {
@@ -625,7 +956,7 @@ bool cpimg_overlaps(const struct cpimg *img, uint64_t start, uint64_t end)
 {
 	return within(img, sizeof(*img), start, end) ||
 	       within(img->path, strlen(img->path) + 1, start, end) ||
-	       within(img->notes, img->notes_size + 1, start, end) ||
+	       (img->notes && within(img->notes, img->notes_size + 1, start, end)) ||
 	       within(img->runs, (img->nr_runs + 1) * sizeof(*img->runs),
 		      start, end);
 }
@@ -642,10 +973,18 @@ const struct cp_note *cpimg_note(const struct cpimg *img)
 	return &img->note;
 }
 
-/** cpimg_fd() - the open file, to read DATA straight into place */
+/**
+ * cpimg_fd() - the open file, to read DATA straight into place
+ * @img: the image
+ *
+ * It stays open from now on: of a chain that has more images than the process may
+ * have files, not all can be asked for.
+ *
+ * Return: the descriptor, which is the image's, or -1 if it cannot be opened again.
+ */
 int cpimg_fd(const struct cpimg *img)
 {
-	return img->fd;
+	return cpimg_hold(img, NULL);
 }
 
 /** cpimg_bits() - 32 or 64, as the program was */
@@ -727,7 +1066,10 @@ bool cpimg_covers(const struct cpimg *img, uint64_t addr)
 bool cpimg_next_note(const struct cpimg *img, size_t *pos,
 		     struct cpimg_elfnote *out)
 {
-	return *pos < img->notes_size && parse_note(img, pos, out);
+	const unsigned char *notes = notes_of(img);
+
+	return notes && *pos < img->notes_size &&
+	       parse_note(notes, img->notes_size, pos, out);
 }
 
 /* The notes as they are in the file, and where among them struct cp_note is. */
@@ -735,7 +1077,7 @@ const void *cpimg_raw_notes(const struct cpimg *img, size_t *size, size_t *own)
 {
 	*size = img->notes_size;
 	*own = img->crc_at - offsetof(struct cp_note, crc);
-	return img->notes;
+	return notes_of(img);
 }
 
 /**
@@ -759,11 +1101,63 @@ bool cpimg_find_note(const struct cpimg *img, const char *owner, uint32_t type,
 	return false;
 }
 
+/**
+ * cpimg_mapped_file() - which file was mapped at an address
+ * @img: the image
+ * @addr: the address
+ * @out: the mapping and its file; @out->name is the image's
+ *
+ * Of a hole that reads from a file it is the image that has the hole that is to be
+ * asked.
+ *
+ * Return: false if no file was mapped there, or the image does not say.
+ */
+bool cpimg_mapped_file(const struct cpimg *img, uint64_t addr,
+		       struct cpimg_mapped *out)
+{
+	const unsigned char *notes = img->files_at ? notes_of(img) : NULL;
+	size_t low = 0, high;
+	struct cp_map map;
+	struct files f;
+
+	if (!notes)
+		return false;
+	f = files_in(notes + img->files_at);
+	for (high = f.head.nr_maps; low < high;) {
+		size_t mid = low + (high - low) / 2;
+
+		map = map_in(&f, mid);
+		if (map.end <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low == f.head.nr_maps)
+		return false;
+	map = map_in(&f, low);
+	if (map.start > addr)
+		return false;
+	*out = (struct cpimg_mapped) {
+		.start = map.start, .end = map.end, .offset = map.offset,
+		.file = file_in(&f, map.file),
+	};
+	out->name = f.names + out->file.name;
+	return true;
+}
+
+/** cpimg_has_files() - does the image say which files memory was mapped from? */
+bool cpimg_has_files(const struct cpimg *img)
+{
+	return img->files_at;
+}
+
 /* @len bytes at @addr, all of them in @run */
 int cpimg_read_run(const struct cpimg *img, const struct cpimg_run *run,
 		   uint64_t addr, void *buf, size_t len,
 		   struct cpimg_error *err)
 {
+	struct cpimg_mapped mapped;
+
 	if (run->cls == CPIMG_DATA)
 		return cpimg_pread_file(img, run->offset + (addr - run->start),
 					buf, len, err);
@@ -771,6 +1165,11 @@ int cpimg_read_run(const struct cpimg *img, const struct cpimg_run *run,
 		memset(buf, 0, len);
 		return 0;
 	}
+	if (run->cls == CPIMG_HOLE && cpimg_mapped_file(img, addr, &mapped))
+		return cpimg_fail(err, CPIMG_ERR_NODATA,
+			"%s: the image has no bytes at 0x%" PRIx64 ": they are in %.200s at 0x%" PRIx64,
+			img->path, addr, mapped.name,
+			mapped.offset + (addr - mapped.start));
 	return cpimg_fail(err, CPIMG_ERR_NODATA,
 			  "%s: the image has no bytes at 0x%" PRIx64 ": %s%s%s",
 			  img->path, addr, cpimg_class_name(run->cls),
@@ -839,6 +1238,7 @@ const char *cpimg_reason_name(uint32_t reason)
 		[CP_REASON_OTHER_PROCESS]	= "another process began the chain",
 		[CP_REASON_CHAIN]		= "what changed since the parent",
 		[CP_REASON_NO_TRACKING]		= "changes cannot be tracked here",
+		[CP_REASON_PARENT_GONE]		= "an image of the chain has lost its name",
 	};
 
 	if (reason == CPIMG_REASON_FLATTENED)

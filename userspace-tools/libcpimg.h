@@ -3,7 +3,55 @@
 #ifndef LIBCPIMG_H
 #define LIBCPIMG_H
 
+#include <pthread.h>
+#include <sys/stat.h>
+
 #include <cpimg.h>
+
+/* Which file an image was opened as: another one is not taken for it later. */
+struct cpimg_identity {
+	dev_t		dev;
+	ino_t		ino;
+	off_t		size;
+	struct timespec	mtime;
+};
+
+/*
+ * Files of a chain that are open. A chain may have more images than a process may
+ * have files: some are closed again, and opened when they are asked for.
+ */
+#define CPIMG_MAX_OPEN	256
+
+struct cpimg_cache {
+	pthread_mutex_t	lock;		/* of all here, and of its images' files and notes */
+	struct cpimg	*open[CPIMG_MAX_OPEN];
+	unsigned int	count;
+	unsigned int	most;
+	unsigned int	next;		/* where to look for one to close */
+};
+
+int cpimg_hold(const struct cpimg *img, struct cpimg_error *err);
+void cpimg_release(const struct cpimg *img);
+struct cpimg *cpimg_open_at(int folder, const char *path, int flags,
+			    struct cpimg_error *err);
+int cpimg_keep(struct cpimg *img, struct cpimg_cache *cache, int folder,
+	       struct cpimg_error *err);
+int cpimg_peek(int fd, struct cp_note *note);
+bool cpimg_is_file(const struct cpimg *img, const struct stat *st);
+bool cpimg_same_file(const struct cpimg *a, const struct cpimg *b);
+
+/* What a chain says, in address order. */
+struct cpimg_list {
+	struct cpimg_piece	*piece;
+	size_t			count;
+};
+
+int cpimg_chain_list(const struct cpimg_chain *chain, size_t index, bool older,
+		     uint64_t start, uint64_t end, struct cpimg_list *list,
+		     struct cpimg_error *err);
+void cpimg_list_free(struct cpimg_list *list);
+int cpimg_chain_verify_from(const struct cpimg_chain *chain, size_t index,
+			    const struct cpimg *full, struct cpimg_error *err);
 
 __attribute__((format(printf, 3, 4)))
 int cpimg_fail(struct cpimg_error *err, enum cpimg_errcode code,

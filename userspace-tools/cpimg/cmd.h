@@ -10,6 +10,8 @@
 
 #include <cpimg.h>
 
+#include "../libcpimg.h"
+
 /* What cpimg exits with. */
 enum {
 	CMD_OK		= 0,
@@ -24,6 +26,7 @@ int cmd_diff(int argc, char **argv);
 int cmd_extract(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_prune(int argc, char **argv);
+int cmd_list(int argc, char **argv);
 
 /*
  * text.c: what is said, and how. Names that come from an image may have anything
@@ -119,11 +122,15 @@ const struct mapping *mapping_at(const struct mapping *maps, size_t count,
  * @chain: the chain
  * @index: the checkpoint
  * @older: what its range leaves out is as in the nearest older image
+ * @listed: @list is what it says, made by the first function that needs it
+ * @list: that, for view_close()
  */
 struct view {
 	const struct cpimg_chain	*chain;
 	size_t				index;
 	bool				older;
+	bool				listed;
+	struct cpimg_list		list;
 };
 
 enum change {
@@ -143,28 +150,48 @@ typedef int change_fn(void *ctx, uint64_t start, uint64_t end,
 		      const unsigned char *bytes_b);
 
 const struct cpimg *view_image(const struct view *v);
+int view_open(struct view *v, uint64_t start, uint64_t end,
+	      struct cpimg_error *err);
+void view_close(struct view *v);
 void view_range(const struct view *v, uint64_t *start, uint64_t *end);
 bool view_covers(const struct view *v, uint64_t addr);
-int view_resolve(const struct view *v, uint64_t addr, struct cpimg_piece *p,
+int view_resolve(struct view *v, uint64_t addr, struct cpimg_piece *p,
 		 struct cpimg_error *err);
-int view_data(const struct view *v, uint64_t *bytes, struct cpimg_error *err);
-int compare_views(const struct view *a, const struct view *b,
-		  struct progress *progress, change_fn *fn, void *ctx,
-		  struct cpimg_error *err);
+bool same_mapped(const struct cpimg_mapped *a, const struct cpimg_mapped *b);
+int view_data(struct view *v, uint64_t *bytes, struct cpimg_error *err);
+int compare_views(struct view *a, struct view *b, struct progress *progress,
+		  change_fn *fn, void *ctx, struct cpimg_error *err);
+
+/*
+ * new-file.c
+ */
+
+/**
+ * struct new_file - a file that is being made
+ * @fd: it, open for reading and writing
+ * @path: its name to be
+ * @temporary: its name till then, NULL: none
+ * @readable: /proc's name for it
+ * @replaces: something has the name, and is to be replaced
+ */
+struct new_file {
+	int	fd;
+	char	*path;
+	char	*temporary;
+	char	readable[32];
+	bool	replaces;
+};
+
+int new_file_open(struct new_file *f, const char *path, bool replaces);
+const char *new_file_name(const struct new_file *f);
+int new_file_commit(struct new_file *f);
+void new_file_abandon(struct new_file *f);
+bool is_unfinished(const char *name, const char *of);
+int sync_folder(const char *path);
 
 /* image-write.c */
-struct writer;
-
-struct writer *writer_open(const char *path, const struct cpimg *like,
-			   struct cpimg_error *err);
-int writer_add(struct writer *w, const struct cpimg_piece *piece, bool merge,
-	       struct progress *progress, struct cpimg_error *err);
-int writer_commit(struct writer *w, const struct view *of,
-		  struct cpimg_error *err);
-void writer_abandon(struct writer *w);
-int write_flat(const struct view *v, const char *path, bool replaces,
-	       struct cpimg_error *err);
-int sync_folder(const char *path);
+int write_flat(struct view *v, struct new_file *f, struct cpimg_error *err);
+int flatten_to(struct view *v, const char *path, struct cpimg_error *err);
 uint64_t image_end(const struct cpimg *img, struct cpimg_error *err);
 
 /* symbols.c */

@@ -128,7 +128,7 @@ static void describe(struct stretch *s, const struct cpimg_piece *a,
 		strcpy(s->what, change_names[s->change]);
 }
 
-/* As the text of programs is from the second image on: its bytes are not here. */
+/* Its bytes are not here. */
 static bool from_file(const struct cpimg_piece *p)
 {
 	return p->cls == CPIMG_HOLE && p->reason == CP_HOLE_FILE;
@@ -214,7 +214,7 @@ static int compare(struct report *r)
 	}
 	puts("");
 	if (r->unknown)
-		printf("  pages not compared, which one image leaves to the mapped file: %" PRIu64 "\n",
+		printf("  pages not compared, which an image leaves to a mapped file: %" PRIu64 "\n",
 		       r->unknown / r->page);
 	if (r->symbols)
 		symbols_print(r->symbols, stdout);
@@ -245,6 +245,8 @@ static int report(const struct diff *d, struct view a, struct view b)
 	r.maps[0] = mappings_of(x, &r.nr_maps[0]);
 	r.maps[1] = mappings_of(y, &r.nr_maps[1]);
 	status = compare(&r);
+	view_close(&r.a);
+	view_close(&r.b);
 	free(r.maps[0]);
 	free(r.maps[1]);
 	free(r.list);

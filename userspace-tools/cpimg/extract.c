@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* cpimg extract: the bytes of an address range. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +20,7 @@ struct extract {
  * What no image has is an error, unless zeros may stand for it. *@missing counts
  * those.
  */
-static int read_piece(const struct extract *x, const struct view *v, uint64_t at,
+static int read_piece(const struct extract *x, struct view *v, uint64_t at,
 		      char *buf, uint64_t *len, uint64_t *missing,
 		      struct cpimg_error *err)
 {
@@ -31,7 +30,9 @@ static int read_piece(const struct extract *x, const struct view *v, uint64_t at
 		return -1;
 	if (p.end - at < *len)
 		*len = p.end - at;
-	if (!x->zero || p.cls == CPIMG_DATA)
+	if (p.cls == CPIMG_DATA)
+		return cpimg_pread(p.img, at, buf, *len, err);
+	if (!x->zero)
 		return cpimg_chain_read(v->chain, v->index, at, buf, *len, err);
 	memset(buf, 0, *len);
 	if (p.cls != CPIMG_HOLE || p.reason != CP_HOLE_ZERO)
@@ -39,7 +40,7 @@ static int read_piece(const struct extract *x, const struct view *v, uint64_t at
 	return 0;
 }
 
-static int copy(const struct extract *x, const struct view *v, FILE *to,
+static int copy(const struct extract *x, struct view *v, FILE *to,
 		uint64_t *missing)
 {
 	struct progress progress;
@@ -62,26 +63,48 @@ static int copy(const struct extract *x, const struct view *v, FILE *to,
 	return status;
 }
 
-static int write_out(const struct extract *x, const struct view *v)
+/* Into a file that is there when it is whole. */
+static int write_file(const struct extract *x, struct view *v, uint64_t *missing)
 {
-	const char *name = x->out ? x->out : "standard output";
-	uint64_t missing = 0;
-	FILE *to = stdout;
+	struct new_file f;
+	FILE *to;
 	int fd, status;
 
+	if (new_file_open(&f, x->out, false))
+		return problem("%s: creating: %s", x->out, strerror(errno));
+	fd = dup(f.fd);
+	to = fd < 0 ? NULL : fdopen(fd, "w");
+	if (to) {
+		status = copy(x, v, to, missing);
+		if (close_output(to, x->out))
+			status = CMD_PROBLEM;
+	} else {
+		status = problem("%s: creating: %s", x->out, strerror(errno));
+	}
+	if (!status && new_file_commit(&f))
+		status = problem("%s: creating: %s", x->out, strerror(errno));
+	else if (!status)
+		return CMD_OK;
+	new_file_abandon(&f);
+	return status;
+}
+
+static int write_out(const struct extract *x, struct view *v)
+{
+	uint64_t missing = 0;
+	struct cpimg_error err;
+	int status;
+
+	if (view_open(v, x->start, x->end, &err))
+		return problem_of(&err);
 	if (x->out) {
 		catch_signals();
-		fd = open(x->out, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC,
-			  0600);
-		to = fd < 0 ? NULL : fdopen(fd, "w");
-		if (!to)
-			return problem("%s: creating: %s", name, strerror(errno));
+		status = write_file(x, v, &missing);
+	} else {
+		status = copy(x, v, stdout, &missing);
+		if (close_output(stdout, "standard output"))
+			status = CMD_PROBLEM;
 	}
-	status = copy(x, v, to, &missing);
-	if (close_output(to, name))
-		status = CMD_PROBLEM;
-	if (status && x->out)
-		unlink(x->out);
 	if (missing && !status)
 		problem("zeros stand for %" PRIu64 " bytes that no image has", missing);
 	return status;
@@ -171,6 +194,7 @@ int cmd_extract(int argc, char **argv)
 	view.chain = chain;
 	view.index = cpimg_chain_length(chain) - 1;
 	status = write_out(&x, &view);
+	view_close(&view);
 	cpimg_chain_close(chain);
 	return status;
 }

@@ -61,8 +61,9 @@ int cmd_flatten(int argc, char **argv)
 	view.chain = chain;
 	view.index = cpimg_chain_length(chain) - 1;
 	view.older = f.older;
-	if (write_flat(&view, f.out, false, &err))
+	if (flatten_to(&view, f.out, &err))
 		status = problem_of(&err);
+	view_close(&view);
 	cpimg_chain_close(chain);
 	return status;
 }

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,18 +17,30 @@
 #include <zlib.h>
 
 #include "cmd.h"
-#include "../libcpimg.h"
 
 #define PIECE	(4U << 20)	/* bytes copied at once */
 
 struct writer {
 	int			fd;
-	char			*path;
+	const char		*path;		/* for messages */
 	int			bits;
 	uint64_t		at;		/* where data goes next */
 	struct cpimg_run	*runs;
 	size_t			nr_runs, space;
 	unsigned char		*buf;
+	struct out_file		**files;	/* those that its runs refer to */
+	size_t			nr_files, files_space;
+	void			*file_tree;	/* to find them again */
+	struct cp_map		*maps;
+	size_t			nr_maps, maps_space;
+	uint64_t		names_size;
+};
+
+/* A file of the CP_FILES note. */
+struct out_file {
+	struct cp_file	file;
+	const char	*name;		/* the images' */
+	uint32_t	index;
 };
 
 /* The two classes of ELF, so that the code below needs only one form of each. */
@@ -63,56 +75,116 @@ static int put(struct writer *w, uint64_t at, const void *from, size_t len,
 	return 0;
 }
 
-/**
- * writer_open() - begin a new image
- * @path: the file, which must not be there yet
- * @like: an image with pages of the same size
- * @err: what went wrong
- *
- * Return: for writer_commit() or writer_abandon(), or NULL.
- */
-struct writer *writer_open(const char *path, const struct cpimg *like,
-			   struct cpimg_error *err)
+static int no_memory(const struct writer *w, struct cpimg_error *err)
 {
-	struct writer *w = calloc(1, sizeof(*w));
+	return cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory", w->path);
+}
 
-	if (w) {
-		w->at = cpimg_note(like)->page_size;
-		w->bits = cpimg_bits(like);
-		w->path = strdup(path);
-		w->buf = malloc(PIECE);
-	}
-	if (!w || !w->path || !w->buf) {
-		cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory", path);
-		goto fail;
-	}
-	w->fd = open(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_RDWR, 0600);
-	if (w->fd >= 0)
-		return w;
-	sys_fail(w, err, "creating");
-fail:
-	if (w) {
-		free(w->buf);
-		free(w->path);
-	}
-	free(w);
-	return NULL;
+static void leave(void *file)
+{
+	(void)file;		/* the array has it, too */
 }
 
 static void writer_free(struct writer *w)
 {
-	close(w->fd);
+	tdestroy(w->file_tree, leave);
+	for (size_t i = 0; i < w->nr_files; i++)
+		free(w->files[i]);
+	free(w->files);
+	free(w->maps);
 	free(w->runs);
 	free(w->buf);
-	free(w->path);
-	free(w);
 }
 
-/* Remove what was written. */
-void writer_abandon(struct writer *w)
+/* One more of @size bytes at the end of an array, or NULL. */
+static void *more(void *array, size_t count, size_t *space, size_t size)
 {
-	unlink(w->path);
-	writer_free(w);
+	if (count < *space)
+		return array;
+	*space = *space ? 2 * *space : 64;
+	return realloc(array, *space * size);
+}
+
+/*
+ * The files that holes read from
+ */
+
+static int by_file(const void *a, const void *b)
+{
+	const struct out_file *x = a, *y = b;
+	struct cp_file f = x->file, g = y->file;
+	int order;
+
+	f.name = 0;
+	g.name = 0;
+	order = memcmp(&f, &g, sizeof(f));
+	return order ? order : strcmp(x->name, y->name);
+}
+
+static int add_file(struct writer *w, const struct cpimg_mapped *m, uint32_t *index)
+{
+	struct out_file key = { .file = m->file, .name = m->name }, *new;
+	void *found = tfind(&key, &w->file_tree, by_file), *files;
+
+	if (found) {
+		*index = (*(struct out_file **)found)->index;
+		return 0;
+	}
+	files = more(w->files, w->nr_files, &w->files_space, sizeof(*w->files));
+	if (!files)
+		return -1;
+	w->files = files;
+	new = malloc(sizeof(*new));
+	if (!new)
+		return -1;
+	*new = key;
+	new->index = w->nr_files;
+	new->file.name = w->names_size;
+	w->files[w->nr_files++] = new;
+	w->names_size += strlen(new->name) + 1;
+	*index = new->index;
+	return tsearch(new, &w->file_tree, by_file) ? 0 : -1;
+}
+
+/*
+ * A run that has no bytes because a file has them, or has not: which file goes into
+ * the new image, too. *@goes_on: it is the same mapping as that of the run before.
+ */
+static int add_maps(struct writer *w, const struct cpimg_piece *p, bool *goes_on,
+		    struct cpimg_error *err)
+{
+	struct cpimg_mapped m;
+
+	for (uint64_t at = p->start; at < p->end; at = m.end) {
+		struct cp_map *last = w->nr_maps ? &w->maps[w->nr_maps - 1] : NULL;
+		struct cp_map map = { .start = at };
+		void *maps;
+
+		if (!cpimg_mapped_file(p->img, at, &m))
+			return 0;
+		map.end = m.end < p->end ? m.end : p->end;
+		map.offset = m.offset + (at - m.start);
+		if (add_file(w, &m, &map.file))
+			return no_memory(w, err);
+		if (last && last->end == at && last->file == map.file &&
+		    last->offset + (last->end - last->start) == map.offset) {
+			last->end = map.end;
+			continue;
+		}
+		*goes_on = false;
+		maps = more(w->maps, w->nr_maps, &w->maps_space, sizeof(*w->maps));
+		if (!maps)
+			return no_memory(w, err);
+		w->maps = maps;
+		w->maps[w->nr_maps++] = map;
+	}
+	return 0;
+}
+
+static bool has_file(const struct cpimg_piece *p)
+{
+	return (p->cls == CPIMG_HOLE && p->reason == CP_HOLE_FILE) ||
+	       (p->cls == CPIMG_SKIPPED && p->reason == CP_SKIP_FAULT);
 }
 
 static int copy_data(struct writer *w, const struct cpimg_piece *p,
@@ -131,38 +203,28 @@ static int copy_data(struct writer *w, const struct cpimg_piece *p,
 	return 0;
 }
 
-/**
- * writer_add() - one more run, above those before it
- * @w: the new image
- * @piece: what it is, and where its bytes are; not CPIMG_NONE
- * @merge: it may become one with the run before it, if they are alike
- * @progress: is told of the bytes copied; may be NULL
- * @err: what went wrong
- *
- * Return: 0 or -1.
+/*
+ * One more run, above those before it: @piece, which is not CPIMG_NONE. It may become
+ * one with the run before it, if they are alike and that is allowed by @merge.
  */
-int writer_add(struct writer *w, const struct cpimg_piece *piece, bool merge,
-	       struct progress *progress, struct cpimg_error *err)
+static int writer_add(struct writer *w, const struct cpimg_piece *piece, bool merge,
+		      struct progress *progress, struct cpimg_error *err)
 {
 	struct cpimg_run *last = w->nr_runs ? &w->runs[w->nr_runs - 1] : NULL;
 	uint64_t most = w->bits == 32 ? UINT32_MAX : UINT64_MAX;	/* p_memsz */
 
+	if (has_file(piece) && add_maps(w, piece, &merge, err))
+		return -1;
 	if (merge && last && last->end == piece->start && last->cls == piece->cls &&
 	    last->reason == piece->reason && last->prot == piece->prot &&
 	    piece->end - last->start <= most) {
 		last->end = piece->end;
 	} else {
-		if (w->nr_runs == w->space) {
-			size_t space = w->space ? 2 * w->space : 64;
-			void *more = realloc(w->runs, space * sizeof(*w->runs));
+		void *runs = more(w->runs, w->nr_runs, &w->space, sizeof(*w->runs));
 
-			if (!more)
-				return cpimg_fail(err, CPIMG_ERR_SYS,
-						  "%s: no memory for %zu runs",
-						  w->path, space);
-			w->runs = more;
-			w->space = space;
-		}
+		if (!runs)
+			return no_memory(w, err);
+		w->runs = runs;
 		w->runs[w->nr_runs++] = (struct cpimg_run) {
 			.start = piece->start, .end = piece->end,
 			.offset = w->at, .reason = piece->reason,
@@ -292,18 +354,90 @@ static void make_ehdr(union ehdr *h, int bits, uint64_t phoff, size_t count)
 #undef FILL
 }
 
-/* Make the name of a file durable. 0, or -1 and errno. */
-int sync_folder(const char *path)
-{
-	char *copy = strdup(path);
-	int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	/* Not every file system has this for folders. */
-	int bad = fd < 0 || (fsync(fd) && errno != EINVAL);
+/*
+ * The notes
+ */
 
-	if (fd >= 0)
-		close(fd);
-	free(copy);
-	return bad ? -1 : 0;
+/* Note @type of "CP_RANGE", of @size bytes, at @to; its content, if it is given. */
+static size_t put_note_head(unsigned char *to, uint32_t type, size_t size)
+{
+	Elf32_Nhdr nh = { sizeof(CP_NOTE_OWNER), size, type };
+
+	memcpy(to, &nh, sizeof(nh));
+	memcpy(to + sizeof(nh), CP_NOTE_OWNER, sizeof(CP_NOTE_OWNER));
+	return sizeof(nh) + ((sizeof(CP_NOTE_OWNER) + 3) & ~3);
+}
+
+static uint64_t files_size(const struct writer *w)
+{
+	return sizeof(struct cp_files) + w->nr_files * sizeof(struct cp_file) +
+	       w->nr_maps * sizeof(struct cp_map) + w->names_size;
+}
+
+/* The CP_FILES note; @to has zeros. Its size with all that fills it up. */
+static size_t put_files(const struct writer *w, unsigned char *to)
+{
+	struct cp_files head = {
+		.version = CP_FILES_VERSION, .file_size = sizeof(struct cp_file),
+		.map_size = sizeof(struct cp_map), .nr_files = w->nr_files,
+		.nr_maps = w->nr_maps, .names_size = w->names_size,
+	};
+	size_t at = put_note_head(to, CP_FILES_TYPE, files_size(w));
+	unsigned char *p = to + at;
+
+	memcpy(p, &head, sizeof(head));
+	p += sizeof(head);
+	for (size_t i = 0; i < w->nr_files; i++, p += sizeof(struct cp_file))
+		memcpy(p, &w->files[i]->file, sizeof(struct cp_file));
+	if (w->nr_maps)
+		memcpy(p, w->maps, w->nr_maps * sizeof(*w->maps));
+	p += w->nr_maps * sizeof(*w->maps);
+	for (size_t i = 0; i < w->nr_files; i++)
+		p = (unsigned char *)stpcpy((char *)p, w->files[i]->name) + 1;
+	return at + ((files_size(w) + 3) & ~3);
+}
+
+/*
+ * Those of @img, for free(), but for the files, which are those that the new runs
+ * refer to. @own: where struct cp_note is.
+ */
+static unsigned char *make_notes(const struct writer *w, const struct cpimg *img,
+				 size_t *size, size_t *own, struct cpimg_error *err)
+{
+	size_t old_size, old_own, pos = 0, from = 0;
+	const unsigned char *old = cpimg_raw_notes(img, &old_size, &old_own);
+	struct cpimg_elfnote en;
+	unsigned char *notes;
+
+	if (!old) {
+		cpimg_fail(err, CPIMG_ERR_SYS, "%s: its notes cannot be read again",
+			   cpimg_path(img));
+		return NULL;
+	}
+	if (files_size(w) > UINT32_MAX - 64) {
+		cpimg_fail(err, CPIMG_ERR_SYS, "%s: more files than a note can have",
+			   w->path);
+		return NULL;
+	}
+	notes = calloc(1, old_size + files_size(w) + 64);
+	if (!notes) {
+		no_memory(w, err);
+		return NULL;
+	}
+	*size = 0;
+	for (; cpimg_next_note(img, &pos, &en); from = pos) {
+		bool ours = !strcmp(en.owner, CP_NOTE_OWNER);
+
+		if (ours && en.type == CP_FILES_TYPE)
+			continue;
+		if (ours && en.type == CP_NOTE_TYPE && w->nr_maps)
+			*size += put_files(w, notes + *size);
+		if (ours && en.type == CP_NOTE_TYPE)
+			*own = *size + (old_own - from);
+		memcpy(notes + *size, old + from, pos - from);
+		*size += pos - from;
+	}
+	return notes;
 }
 
 static int put_tables(struct writer *w, const struct view *of,
@@ -335,34 +469,24 @@ static uint64_t end_of_tables(const struct writer *w, size_t notes_size)
 	       (w->nr_runs + 1) * sizeof(Elf32_Phdr);
 }
 
-/**
- * writer_commit() - make it an image, on the disk
- * @w: with all runs; is freed if this succeeds
- * @of: what was written: its newest image gives notes and header
- * @err: what went wrong
- *
- * Return: 0, or -1; then writer_abandon() is for the caller to do.
- */
-int writer_commit(struct writer *w, const struct view *of,
-		  struct cpimg_error *err)
+/* All runs are there: make it an image, on the disk. @of gives notes and header. */
+static int writer_end(struct writer *w, const struct view *of, struct cpimg_error *err)
 {
 	const struct cpimg *img = view_image(of);
 	union ehdr h;
-	size_t notes_size, note_at, size;
-	const void *old = cpimg_raw_notes(img, &notes_size, &note_at);
-	unsigned char *notes = malloc(notes_size);
+	size_t notes_size, note_at = 0, size;
+	unsigned char *notes = make_notes(w, img, &notes_size, &note_at, err);
 	uint64_t phoff = 0;
 	int bad;
 
 	if (!notes)
-		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory", w->path);
+		return -1;
 	if (cpimg_bits(img) == 32 && end_of_tables(w, notes_size) > UINT32_MAX) {
 		free(notes);
 		return cpimg_fail(err, CPIMG_ERR_SYS,
 				  "%s: would be over 4 GiB, which offsets of 32 bits cannot say",
 				  w->path);
 	}
-	memcpy(notes, old, notes_size);
 	bad = put_tables(w, of, notes, notes_size, note_at, &phoff, err);
 	free(notes);
 	size = cpimg_bits(img) == 64 ? sizeof(h.e64) : sizeof(h.e32);
@@ -373,12 +497,7 @@ int writer_commit(struct writer *w, const struct view *of,
 		return sys_fail(w, err, "fsync");
 	if (put(w, 0, &h, size, err))
 		return -1;
-	if (fsync(w->fd))
-		return sys_fail(w, err, "fsync");
-	if (sync_folder(w->path))
-		return sys_fail(w, err, "fsync of its folder");
-	writer_free(w);
-	return 0;
+	return fsync(w->fd) ? sys_fail(w, err, "fsync") : 0;
 }
 
 /* Are two runs of one image neighbours only because they are of two mappings? */
@@ -391,26 +510,23 @@ static bool mapping_ends(const struct cpimg *img, uint64_t addr)
 	       below->reason == above->reason;
 }
 
-static int add_all(struct writer *w, const struct view *v,
-		   struct progress *progress, struct cpimg_error *err)
+static int add_all(struct writer *w, struct view *v, struct progress *progress,
+		   struct cpimg_error *err)
 {
 	const struct cpimg *img = view_image(v);
-	struct cpimg_piece p;
 	size_t nr_maps;
 	struct mapping *maps = mappings_of(img, &nr_maps);
-	uint64_t end;
 	int ret = 0;
 
-	view_range(v, &p.end, &end);
-	while (!ret && p.end < end) {
+	for (size_t i = 0; !ret && i < v->list.count; i++) {
+		const struct cpimg_piece *p = &v->list.piece[i];
 		const struct mapping *map;
 
-		ret = view_resolve(v, p.end, &p, err);
-		if (ret || p.cls == CPIMG_NONE)
+		if (p->cls == CPIMG_NONE)
 			continue;
-		map = mapping_at(maps, nr_maps, p.start);
-		ret = writer_add(w, &p, !mapping_ends(img, p.start) &&
-				 !(map && map->start == p.start), progress, err);
+		map = mapping_at(maps, nr_maps, p->start);
+		ret = writer_add(w, p, !mapping_ends(img, p->start) &&
+				 !(map && map->start == p->start), progress, err);
 	}
 	free(maps);
 	return ret;
@@ -421,8 +537,13 @@ static int keep_owner(struct writer *w, const struct cpimg *img,
 		      struct cpimg_error *err)
 {
 	struct stat old, new;
+	int fd = cpimg_hold(img, err), bad;
 
-	if (fstat(cpimg_fd(img), &old) || fstat(w->fd, &new))
+	if (fd < 0)
+		return -1;
+	bad = fstat(fd, &old);
+	cpimg_release(img);
+	if (bad || fstat(w->fd, &new))
 		return sys_fail(w, err, "fstat");
 	if (old.st_uid == new.st_uid && old.st_gid == new.st_gid)
 		return 0;
@@ -431,50 +552,64 @@ static int keep_owner(struct writer *w, const struct cpimg *img,
 	return 0;
 }
 
-/* What is no image after all must not be left there. */
-static int read_back(const char *path, struct cpimg_error *err)
+/**
+ * write_flat() - write what a view shows as one full image
+ * @v: the view
+ * @f: the new file; is for the caller to commit or to abandon
+ * @err: what went wrong
+ *
+ * Its id is that of the image it was made of: it is the same checkpoint. Where it is to
+ * replace that, it belongs to the same owner.
+ *
+ * Return: 0 or -1.
+ */
+int write_flat(struct view *v, struct new_file *f, struct cpimg_error *err)
 {
-	struct cpimg *img = cpimg_open(path, 0, err);
+	const struct cpimg *like = view_image(v);
+	struct writer w = {
+		.fd = f->fd, .path = f->path, .bits = cpimg_bits(like),
+		.at = cpimg_note(like)->page_size, .buf = malloc(PIECE),
+	};
+	struct progress progress;
+	struct cpimg *img;
+	uint64_t bytes;
+	int ret;
 
-	if (!img)
-		unlink(path);
+	if (!w.buf)
+		return no_memory(&w, err);
+	if (view_data(v, &bytes, err)) {
+		writer_free(&w);
+		return -1;
+	}
+	progress_start(&progress, "writing", bytes);
+	ret = (f->replaces && keep_owner(&w, like, err)) ||
+	      add_all(&w, v, &progress, err) || writer_end(&w, v, err);
+	progress_end(&progress);
+	writer_free(&w);
+	if (ret)
+		return -1;
+	/* What is no image after all gets no name. */
+	img = cpimg_open(new_file_name(f), 0, err);
 	cpimg_close(img);
 	return img ? 0 : -1;
 }
 
-/**
- * write_flat() - write what a view shows as one full image
- * @v: the view
- * @path: the new file, which must not be there yet
- * @replaces: it is to belong to whom the view's newest image belongs
- * @err: what went wrong; there is no file then
- *
- * Its id is that of the image it replaces: it is the same checkpoint.
- *
- * Return: 0 or -1.
- */
-int write_flat(const struct view *v, const char *path, bool replaces,
-	       struct cpimg_error *err)
+/* A new file with what the view shows. */
+int flatten_to(struct view *v, const char *path, struct cpimg_error *err)
 {
-	struct progress progress;
-	struct writer *w;
-	uint64_t bytes;
-	int ret;
+	struct new_file f;
 
-	if (view_data(v, &bytes, err))
-		return -1;
-	w = writer_open(path, view_image(v), err);
-	if (!w)
-		return -1;
-	progress_start(&progress, "writing", bytes);
-	ret = (replaces && keep_owner(w, view_image(v), err)) ||
-	      add_all(w, v, &progress, err) || writer_commit(w, v, err);
-	progress_end(&progress);
-	if (ret) {
-		writer_abandon(w);
-		return -1;
+	if (new_file_open(&f, path, false))
+		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: creating: %s", path,
+				  strerror(errno));
+	if (!write_flat(v, &f, err)) {
+		if (!new_file_commit(&f))
+			return 0;
+		cpimg_fail(err, CPIMG_ERR_SYS, "%s: creating: %s", path,
+			   strerror(errno));
 	}
-	return read_back(path, err);
+	new_file_abandon(&f);
+	return -1;
 }
 
 /* Where an image's tables end, and so the file; 0 and @err if that is not known. */

@@ -36,83 +36,68 @@ static int on_change(void *ctx, uint64_t start, uint64_t end, enum change change
 }
 
 /* The new file says what the chain says. */
-static int compare_flat(const struct view *v, const char *path,
-			struct cpimg_error *err)
+static int compare_flat(struct view *v, const struct cpimg_chain *chain)
 {
-	struct cpimg_chain *chain = cpimg_chain_open(path, NULL, 0, err);
 	struct view flat = { .chain = chain };
+	struct cpimg_error err;
 	struct progress progress;
 	uint64_t bytes, where;
 	int ret;
 
-	if (!chain)
-		return problem_of(err);
-	if (cpimg_chain_length(chain) != 1 || view_data(&flat, &bytes, err)) {
-		cpimg_chain_close(chain);
-		return problem("%s: not a full image", path);
-	}
+	if (view_data(&flat, &bytes, &err))
+		return problem_of(&err);
 	progress_start(&progress, "comparing", bytes);
-	ret = compare_views(v, &flat, &progress, on_change, &where, err);
+	ret = compare_views(v, &flat, &progress, on_change, &where, &err);
 	progress_end(&progress);
-	cpimg_chain_close(chain);
+	view_close(&flat);
 	if (ret > 0)
-		return problem("%s: not what the chain says at 0x%llx", path,
-			       (unsigned long long)where);
-	return ret ? problem_of(err) : 0;
+		return problem("%s: the new file is not what the chain says at 0x%llx",
+			       cpimg_path(view_image(v)), (unsigned long long)where);
+	return ret ? problem_of(&err) : 0;
 }
 
-static size_t index_of(const struct cpimg_chain *chain, const struct cpimg *img)
+/* The new file says what the chain says, and newer images find in it what they need. */
+static int check_flat(struct view *base, const char *path)
 {
-	size_t i = 0;
+	struct cpimg_error err;
+	struct cpimg_chain *flat = cpimg_chain_open(path, NULL, 0, &err);
+	int status;
 
-	while (cpimg_chain_image(chain, i) != img)
-		i++;
-	return i;
-}
-
-/* @base finds for all of @p what the chain has found. */
-static int check_piece(const struct view *base, const struct cpimg_piece *p,
-		       struct cpimg_error *err)
-{
-	struct cpimg_piece q = { .end = p->start };
-
-	while (q.end < p->end) {
-		if (view_resolve(base, q.end, &q, err))
-			return problem_of(err);
-		if (q.run != p->run)
-			return problem("%s: would not have 0x%llx, which newer images need",
-				       cpimg_path(view_image(base)),
-				       (unsigned long long)q.start);
-	}
-	return 0;
-}
-
-/* What image @newer has from @base or from before it will still be found. */
-static int check_newer(const struct view *base, size_t newer,
-		       struct cpimg_error *err)
-{
-	struct view v = { .chain = base->chain, .index = newer };
-	struct cpimg_piece p;
-	uint64_t end;
-
-	view_range(&v, &p.end, &end);
-	while (p.end < end) {
-		if (view_resolve(&v, p.end, &p, err))
-			return problem_of(err);
-		if (p.img && index_of(v.chain, p.img) <= base->index &&
-		    check_piece(base, &p, err))
-			return CMD_PROBLEM;
-	}
-	return 0;
+	if (!flat)
+		return problem_of(&err);
+	if (cpimg_chain_length(flat) != 1)
+		status = problem("%s: not a full image", path);
+	else
+		status = compare_flat(base, flat);
+	if (!status && cpimg_chain_verify_from(base->chain, base->index,
+					       cpimg_chain_image(flat, 0), &err))
+		status = problem_of(&err);
+	cpimg_chain_close(flat);
+	return status;
 }
 
 /* The name still stands for the file that was opened. */
 static bool still_there(const struct cpimg *img)
 {
-	struct stat named, open;
+	struct stat named;
 
-	return !lstat(cpimg_path(img), &named) && !fstat(cpimg_fd(img), &open) &&
-	       named.st_dev == open.st_dev && named.st_ino == open.st_ino;
+	return !stat(cpimg_path(img), &named) && cpimg_is_file(img, &named);
+}
+
+/* Remove an image, and the symbolic link that led to it. 0, or -1 and errno. */
+static int remove_image(const char *path)
+{
+	char *real = realpath(path, NULL);
+	struct stat st;
+	int bad;
+
+	if (!real)
+		return -1;
+	bad = unlink(real);
+	free(real);
+	if (!bad && !lstat(path, &st))
+		bad = unlink(path);
+	return bad;
 }
 
 static int remove_older(const struct view *base)
@@ -126,52 +111,49 @@ static int remove_older(const struct view *base)
 		if (!still_there(img))
 			status = problem("%s: is another file by now: not removed",
 					 cpimg_path(img));
-		else if (unlink(cpimg_path(img)))
+		else if (remove_image(cpimg_path(img)))
 			status = problem("%s: removing: %s", cpimg_path(img),
 					 strerror(errno));
 	}
 	return status;
 }
 
-/* Put the full image at @path in the place of the one it was made of. */
-static int replace(const struct view *base, const char *path)
+/* A full image, with a new inode, takes the place of the one that it was made of. */
+static int replace(struct view *base, const char *path)
 {
-	const struct cpimg *img = view_image(base);
-
-	if (!still_there(img))
-		return problem("%s: is another file by now: nothing was changed",
-			       cpimg_path(img));
-	if (rename(path, cpimg_path(img)))
-		return problem("%s to %s: renaming: %s", path, cpimg_path(img),
-			       strerror(errno));
-	return CMD_OK;
-}
-
-static int prune_to(const struct view *base)
-{
-	const char *name = cpimg_path(view_image(base));
-	size_t length = cpimg_chain_length(base->chain);
 	struct cpimg_error err;
-	char *path;
+	struct new_file f;
 	int status = CMD_OK;
 
-	if (asprintf(&path, "%s.new", name) < 0)
-		return problem("no memory");
-	if (write_flat(base, path, true, &err)) {
-		free(path);
-		return problem_of(&err);
-	}
-	for (size_t i = base->index + 1; !status && i < length; i++)
-		status = check_newer(base, i, &err);
-	if (status || compare_flat(base, path, &err) || replace(base, path)) {
-		unlink(path);
-		free(path);
-		return CMD_PROBLEM;
-	}
+	if (new_file_open(&f, path, true))
+		return problem("%s: creating what is to replace it: %s", path,
+			       strerror(errno));
+	if (write_flat(base, &f, &err))
+		status = problem_of(&err);
+	else
+		status = check_flat(base, new_file_name(&f));
+	if (!status && !still_there(view_image(base)))
+		status = problem("%s: is another file by now: nothing was changed",
+				 path);
+	if (!status && !new_file_commit(&f))
+		return CMD_OK;
+	if (!status)
+		status = problem("%s: replacing it: %s", path, strerror(errno));
+	new_file_abandon(&f);
+	return status;
+}
+
+static int prune_to(struct view *base)
+{
+	/* A symbolic link stays, and what it leads to is replaced. */
+	char *path = realpath(cpimg_path(view_image(base)), NULL);
+	int status;
+
+	if (!path)
+		return problem("%s: %s", cpimg_path(view_image(base)), strerror(errno));
+	status = replace(base, path);
 	free(path);
-	if (sync_folder(name))
-		return problem("%s: fsync of its folder: %s", name, strerror(errno));
-	return remove_older(base);
+	return status ? status : remove_older(base);
 }
 
 static void say_plan(const struct view *base, bool dry)
@@ -263,6 +245,7 @@ int cmd_prune(int argc, char **argv)
 		if (!status)
 			say_plan(&base, p.dry);
 	}
+	view_close(&base);
 	cpimg_chain_close(chain);
 	return close_output(stdout, "standard output") ? CMD_PROBLEM : status;
 }

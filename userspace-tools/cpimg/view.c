@@ -2,16 +2,39 @@
 /* The memory at a checkpoint, and how two of them differ. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cmd.h"
-#include "../libcpimg.h"
 
 #define PIECE	(1U << 20)	/* bytes compared at once */
 
 const struct cpimg *view_image(const struct view *v)
 {
 	return cpimg_chain_image(v->chain, v->index);
+}
+
+/**
+ * view_open() - look at part of a view; else the first function looks at all of it
+ * @v: the view, for view_close()
+ * @start: first address
+ * @end: address after the last
+ * @err: what went wrong
+ *
+ * Return: 0, or -1 if the chain contradicts itself there.
+ */
+int view_open(struct view *v, uint64_t start, uint64_t end, struct cpimg_error *err)
+{
+	if (v->listed)
+		return 0;
+	if (cpimg_chain_list(v->chain, v->index, v->older, start, end, &v->list, err))
+		return -1;
+	v->listed = true;
+	return 0;
+}
+
+void view_close(struct view *v)
+{
+	cpimg_list_free(&v->list);
+	v->listed = false;
 }
 
 /* The addresses that a view may know something of. */
@@ -30,14 +53,28 @@ void view_range(const struct view *v, uint64_t *start, uint64_t *end)
 	}
 }
 
-/* Does the view know of the address, and be it that nothing is mapped there? */
+/* The first piece that ends above @addr, or their number. */
+static size_t piece_after(const struct view *v, uint64_t addr)
+{
+	size_t low = 0, high = v->list.count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (v->list.piece[mid].end <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Does the view, which is open, know of the address, and be it that nothing is there? */
 bool view_covers(const struct view *v, uint64_t addr)
 {
-	bool covers = cpimg_covers(view_image(v), addr);
+	size_t i = piece_after(v, addr);
 
-	for (size_t i = v->index; v->older && !covers && i--;)
-		covers = cpimg_covers(cpimg_chain_image(v->chain, i), addr);
-	return covers;
+	return i < v->list.count && v->list.piece[i].start <= addr;
 }
 
 /**
@@ -47,44 +84,47 @@ bool view_covers(const struct view *v, uint64_t addr)
  * @p: the answer, and up to where it holds
  * @err: what went wrong
  *
- * Return: 0, or -1 if the chain contradicts itself here.
+ * Return: 0, or -1 if the chain contradicts itself.
  */
-int view_resolve(const struct view *v, uint64_t addr, struct cpimg_piece *p,
+int view_resolve(struct view *v, uint64_t addr, struct cpimg_piece *p,
 		 struct cpimg_error *err)
 {
-	uint64_t limit = UINT64_MAX;
+	size_t i;
 
-	for (size_t i = v->index;; i--) {
-		if (cpimg_chain_resolve(v->chain, i, addr, p, err))
-			return -1;
-		if (p->end > limit)
-			p->end = limit;
-		if (!v->older || !i ||
-		    cpimg_covers(cpimg_chain_image(v->chain, i), addr))
-			return 0;
-		limit = p->end;
+	if (view_open(v, 0, UINT64_MAX, err))
+		return -1;
+	i = piece_after(v, addr);
+	if (i < v->list.count && v->list.piece[i].start <= addr) {
+		*p = v->list.piece[i];
+		if (p->cls == CPIMG_DATA)
+			p->offset += addr - p->start;
+		p->start = addr;
+		return 0;
 	}
+	*p = (struct cpimg_piece) {
+		.start = addr, .cls = CPIMG_NONE,
+		.end = i < v->list.count ? v->list.piece[i].start : UINT64_MAX,
+	};
+	return 0;
 }
 
 /* How many bytes of DATA there are in a view, for progress. */
-int view_data(const struct view *v, uint64_t *bytes, struct cpimg_error *err)
+int view_data(struct view *v, uint64_t *bytes, struct cpimg_error *err)
 {
-	struct cpimg_piece p;
-	uint64_t end;
-
 	*bytes = 0;
-	view_range(v, &p.end, &end);
-	while (p.end < end) {
-		if (view_resolve(v, p.end, &p, err))
-			return -1;
-		if (p.cls == CPIMG_DATA)
-			*bytes += p.end - p.start;
+	if (view_open(v, 0, UINT64_MAX, err))
+		return -1;
+	for (size_t i = 0; i < v->list.count; i++) {
+		const struct cpimg_piece *p = &v->list.piece[i];
+
+		if (p->cls == CPIMG_DATA)
+			*bytes += p->end - p->start;
 	}
 	return 0;
 }
 
 struct comparison {
-	const struct view	*a, *b;
+	struct view		*a, *b;
 	struct progress		*progress;
 	change_fn		*fn;
 	void			*ctx;
@@ -101,20 +141,45 @@ static bool has_bytes(const struct cpimg_piece *p)
 
 static bool same_file(const struct cpimg *a, const struct cpimg *b)
 {
-	struct stat x, y;
-
-	return a == b || (!fstat(cpimg_fd(a), &x) && !fstat(cpimg_fd(b), &y) &&
-			  x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+	return a == b || cpimg_same_file(a, b);
 }
 
-/* Nothing has to be read to know that these are the same. */
-static bool plainly_same(const struct cpimg_piece *a, const struct cpimg_piece *b)
+/* Are both of the same file, as far as the images say, and was it the same then? */
+bool same_mapped(const struct cpimg_mapped *a, const struct cpimg_mapped *b)
+{
+	struct cp_file x = a->file, y = b->file;
+
+	x.name = y.name = 0;
+	return !memcmp(&x, &y, sizeof(x)) && !strcmp(a->name, b->name);
+}
+
+static bool same_hole(uint64_t addr, const struct cpimg_piece *a,
+		      const struct cpimg_piece *b)
+{
+	struct cpimg_mapped m, n;
+	bool in_a = cpimg_mapped_file(a->img, addr, &m);
+	bool in_b = cpimg_mapped_file(b->img, addr, &n);
+
+	/* older kernels do not say */
+	if (!in_a || !in_b)
+		return in_a == in_b;
+	return m.offset + (addr - m.start) == n.offset + (addr - n.start) &&
+	       same_mapped(&m, &n);
+}
+
+/* Nothing has to be read to know that these, of @addr and on, are the same. */
+static bool plainly_same(uint64_t addr, const struct cpimg_piece *a,
+			 const struct cpimg_piece *b)
 {
 	if (a->cls != b->cls)
 		return false;
 	if (a->cls == CPIMG_DATA)
 		return a->offset == b->offset && same_file(a->img, b->img);
-	return a->cls == CPIMG_NONE || a->reason == b->reason;
+	if (a->cls == CPIMG_NONE)
+		return true;
+	if (a->cls == CPIMG_HOLE && a->reason == CP_HOLE_FILE && b->reason == CP_HOLE_FILE)
+		return same_hole(addr, a, b);
+	return a->reason == b->reason;
 }
 
 static int compare_bytes(struct comparison *c, uint64_t start, uint64_t end,
@@ -144,7 +209,7 @@ static int compare_pieces(struct comparison *c, uint64_t start, uint64_t end,
 {
 	enum change change = CHANGE_CLASS;
 
-	if (plainly_same(a, b)) {
+	if (plainly_same(start, a, b)) {
 		progress_step(c->progress, a->cls == CPIMG_DATA ? end - start : 0);
 		return 0;
 	}
@@ -192,9 +257,8 @@ static int compare_all(struct comparison *c)
  *
  * Return: 0, what @fn returned if not 0, or -1 for an error.
  */
-int compare_views(const struct view *a, const struct view *b,
-		  struct progress *progress, change_fn *fn, void *ctx,
-		  struct cpimg_error *err)
+int compare_views(struct view *a, struct view *b, struct progress *progress,
+		  change_fn *fn, void *ctx, struct cpimg_error *err)
 {
 	struct comparison c = {
 		.a = a, .b = b, .progress = progress, .fn = fn, .ctx = ctx,

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <linux/cp_range.h>
@@ -104,6 +105,15 @@ static inline char *cp_image_name(char *name, unsigned int tid, unsigned long n)
 	return name;
 }
 
+/* In the memory of the machine, and gone with its power: tmpfs, ramfs. */
+static inline int cp_in_memory(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && ((unsigned int)fs.f_type == 0x01021994U ||
+				     (unsigned int)fs.f_type == 0x858458f6U);
+}
+
 /* fsync() of what has that name; 0, or -1 with errno set. */
 static inline int cp_sync_path(const char *path)
 {
@@ -115,6 +125,11 @@ static inline int cp_sync_path(const char *path)
 	if (fd < 0)
 		return -1;
 	ret = syscall(SYS_fsync, fd);
+	/* There fsync() succeeds, and has done nothing. */
+	if (!ret && cp_in_memory((int)fd)) {
+		errno = EOPNOTSUPP;
+		ret = -1;
+	}
 	saved = errno;
 	syscall(SYS_close, fd);
 	errno = saved;
@@ -130,7 +145,8 @@ static inline int cp_sync_path(const char *path)
  * and folder have to be synced. An image needs its parents: sync each one. Returns
  * when all is on the disk, which can take long.
  *
- * Return: 0, or -1 with errno set, as by open(2) and fsync(2).
+ * Return: 0, or -1 with errno set, as by open(2) and fsync(2); EOPNOTSUPP where the
+ * folder is in memory (tmpfs, as /tmp of Debian 13) and nothing can be made safe.
  */
 static inline int cp_sync(unsigned int tid, unsigned long n)
 {

@@ -6,8 +6,8 @@
  * a chain is an image with the parents it needs. Nothing in a file is believed:
  * a bad one gives a message that names file, field and value.
  *
- * No function here changes what it was given, so several threads may use one
- * image or chain at once.
+ * No function here changes what an image or a chain says, and what they keep to
+ * themselves has a lock: several threads may use one at once.
  */
 #ifndef CPIMG_H
 #define CPIMG_H
@@ -32,6 +32,8 @@ enum cpimg_errcode {
 	CPIMG_ERR_CHAIN,	/* a parent is missing or another one */
 	CPIMG_ERR_NODATA,	/* no image has the bytes that were asked for */
 	CPIMG_ERR_MEMORY,	/* the caller's memory is not as it has to be */
+	CPIMG_ERR_LEFT,		/* it would not all be restored */
+	CPIMG_ERR_FILE,		/* a mapped file is another one, or has changed */
 };
 
 /**
@@ -84,6 +86,22 @@ struct cpimg_elfnote {
 	const void	*desc;
 };
 
+/**
+ * struct cpimg_mapped - a mapping of a file, as it was at the checkpoint
+ * @start: first address
+ * @end: address after the last
+ * @offset: bytes in the file where @start is
+ * @name: the file's name, as /proc/PID/maps had it, nothing escaped
+ * @file: what tells it from others, and from itself changed
+ */
+struct cpimg_mapped {
+	uint64_t	start;
+	uint64_t	end;
+	uint64_t	offset;
+	const char	*name;
+	struct cp_file	file;
+};
+
 /*
  * note.reason of a full image that was put together from a chain. The kernel's
  * reasons, enum cp_reason, are below.
@@ -119,6 +137,12 @@ bool cpimg_find_note(const struct cpimg *img, const char *owner, uint32_t type,
 		     struct cpimg_elfnote *out);
 int cpimg_pread(const struct cpimg *img, uint64_t addr, void *buf, size_t len,
 		struct cpimg_error *err);
+
+bool cpimg_has_files(const struct cpimg *img);
+bool cpimg_mapped_file(const struct cpimg *img, uint64_t addr,
+		       struct cpimg_mapped *out);
+int cpimg_check_file(const struct cpimg_mapped *mapped, const char *path,
+		     struct cpimg_error *err);
 
 const char *cpimg_class_name(enum cpimg_class cls);
 const char *cpimg_reason_name(uint32_t reason);
@@ -167,27 +191,85 @@ int cpimg_chain_verify(const struct cpimg_chain *chain,
 		       struct cpimg_error *err);
 
 /*
+ * A folder of images
+ */
+
+#define CPIMG_NO_ENTRY	((size_t)-1)
+
+/**
+ * struct cpimg_entry - an image of a folder
+ * @path: its name, with the folder
+ * @known: it is an image; else @error says what is wrong
+ * @note: what it says of itself, if it is known, or if that much can be read
+ * @error: enum cpimg_errcode
+ * @why: a line for people, or NULL
+ * @size: bytes of the file
+ * @uid: whom it belongs to
+ * @dev: its device
+ * @ino: its inode
+ * @link: it is a symbolic link, to an image elsewhere
+ * @parent: index of its parent, or CPIMG_NO_ENTRY
+ * @children: how many have it for a parent
+ * @length: images of its chain, itself included; 0: not all of them are here
+ */
+struct cpimg_entry {
+	char		*path;
+	bool		known;
+	struct cp_note	note;
+	enum cpimg_errcode error;
+	char		*why;
+	uint64_t	size;
+	uint32_t	uid;
+	uint64_t	dev;
+	uint64_t	ino;
+	bool		link;
+	size_t		parent;
+	size_t		children;
+	size_t		length;
+};
+
+struct cpimg_folder;
+
+struct cpimg_folder *cpimg_folder_open(const char *path, struct cpimg_error *err);
+void cpimg_folder_close(struct cpimg_folder *folder);
+const struct cpimg_entry *cpimg_folder_entries(const struct cpimg_folder *folder,
+					       size_t *count);
+char *cpimg_newest(const char *folder, unsigned int pid, struct cpimg_error *err);
+
+/*
  * Back into memory
  */
 
+/*
+ * What cp_restore() may leave as it is without an error.
+ */
+#define CP_RESTORE_SKIPPED	1	/* what the image leaves out */
+#define CP_RESTORE_UNMAPPED	2	/* what was not mapped then, and is now */
+#define CP_RESTORE_FILES	4	/* holes of files that are others, or changed */
+
 /**
- * struct cp_restored - what cp_restore() did, in bytes
- * @left: in: called before memory is touched, for each piece that is left as it is
- *	  (CPIMG_SKIPPED, CPIMG_NONE); not 0 stops it there; may be NULL
+ * struct cp_restored - what cp_restore() may do, and did, in bytes
+ * @flags: in: CP_RESTORE_*
+ * @left: in: asked, before memory is touched, of each piece that would be left as it
+ *	  is and that no flag allows: CPIMG_SKIPPED, CPIMG_NONE, or CPIMG_HOLE with
+ *	  CP_HOLE_FILE; 0: leave it, anything else: an error. NULL: it is an error
  * @arg: in: for @left
  * @data: read from images
  * @zeros: holes that read as zeros again
  * @file: holes that read from the mapped file again
- * @skipped: the images leave them out: left as they are
- * @unmapped: not mapped at the checkpoint: left as they are
+ * @changed: holes of other files, left as they are
+ * @skipped: the image leaves them out: left as they are
+ * @unmapped: not mapped at the checkpoint, and mapped now: left as they are
  * @touched: memory was touched: after an error, some of it is restored
  */
 struct cp_restored {
+	unsigned int	flags;
 	int		(*left)(const struct cpimg_piece *piece, void *arg);
 	void		*arg;
 	uint64_t	data;
 	uint64_t	zeros;
 	uint64_t	file;
+	uint64_t	changed;
 	uint64_t	skipped;
 	uint64_t	unmapped;
 	bool		touched;

@@ -75,6 +75,7 @@ enum cp_reason {
 	CP_REASON_OTHER_PROCESS	= 5,	/* full: another process began the chain */
 	CP_REASON_CHAIN		= 6,	/* incremental */
 	CP_REASON_NO_TRACKING	= 7,	/* full: changes cannot be tracked here */
+	CP_REASON_PARENT_GONE	= 8,	/* full: an image of the chain lost its name */
 };
 
 #define CP_ID_SIZE		16
@@ -134,6 +135,85 @@ struct cp_note {
 	__u8	parent_id[CP_ID_SIZE];
 	char	parent[CP_NAME_SIZE];
 	__u32	crc;
+	__u32	reserved;
+};
+
+/* The type of the note, of the same owner, that says where HOLE_FILE reads from. */
+#define CP_FILES_TYPE		0x43504649	/* "CPFI" */
+#define CP_FILES_VERSION	1
+
+/**
+ * struct cp_files - which files memory is mapped from: how the note begins
+ * @version:	CP_FILES_VERSION
+ * @file_size:	bytes of a struct cp_file here; later versions only append
+ * @map_size:	bytes of a struct cp_map here
+ * @nr_files:	how many struct cp_file follow
+ * @nr_maps:	how many struct cp_map follow those
+ * @names_size:	bytes of the names, which follow those
+ *
+ * The note is in every image whose range touches a mapping of a file. Names end in
+ * a NUL and are as /proc/PID/maps shows them, but nothing in them is escaped:
+ * " (deleted)" is at the end of one that is gone.
+ */
+struct cp_files {
+	__u32	version;
+	__u32	file_size;
+	__u32	map_size;
+	__u32	nr_files;
+	__u32	nr_maps;
+	__u32	names_size;
+};
+
+/* Flags of a struct cp_file. */
+#define CP_FILE_STAYS		1	/* HOLE_FILE runs are read from it */
+
+#define CP_BUILD_ID_SIZE	20
+
+/**
+ * struct cp_file - a file, so that another one or a changed one can be told
+ * @ino:	inode number, as stat(2) of the name gives it
+ * @size:	bytes
+ * @mtime_sec:	time of the last change of its content
+ * @ctime_sec:	time of the last change of its inode
+ * @mtime_nsec:	nanoseconds of @mtime_sec
+ * @ctime_nsec:	nanoseconds of @ctime_sec
+ * @dev_major:	device of its file system
+ * @dev_minor:	device of its file system
+ * @flags:	CP_FILE_*
+ * @name:	where its name begins in the names
+ * @build_id_size: bytes of @build_id, 0 if none is known
+ * @build_id:	of an ELF file
+ */
+struct cp_file {
+	__u64	ino;
+	__u64	size;
+	__s64	mtime_sec;
+	__s64	ctime_sec;
+	__u32	mtime_nsec;
+	__u32	ctime_nsec;
+	__u32	dev_major;
+	__u32	dev_minor;
+	__u32	flags;
+	__u32	name;
+	__u32	build_id_size;
+	__u8	build_id[CP_BUILD_ID_SIZE];
+};
+
+/**
+ * struct cp_map - a mapping of a file, in address order
+ * @start:	its first address; the whole mapping, also beyond the image's range
+ * @end:	the address after its last
+ * @offset:	bytes in the file where @start is
+ * @file:	index of its struct cp_file
+ * @reserved:	0
+ *
+ * The byte at address a is the file's at @offset + (a - @start).
+ */
+struct cp_map {
+	__u64	start;
+	__u64	end;
+	__u64	offset;
+	__u32	file;
 	__u32	reserved;
 };
 
