@@ -39,6 +39,24 @@ j = json.load(open(sys.argv[1]))
 sys.exit(not eval(sys.argv[2]))' "$saw.json" "($expression)" >>"$saw" 2>&1
 }
 
+picture() {	# SVG PYTHON: well formed, and it holds for texts and classes
+	saw=$saw $python - "$@" >"$saw" 2>&1 <<'END'
+import sys, xml.etree.ElementTree as ET
+svg = '{http://www.w3.org/2000/svg}'
+root = ET.parse(sys.argv[1]).getroot()
+columns = [{p.get('class'): p.get('d') for p in g.iter(svg + 'path')}
+           for g in root.iter(svg + 'g')]
+texts = [''.join(t.itertext()) for t in root.iter(svg + 'text')]
+def has(text): return any(text in t for t in texts)
+def height(column, style):
+    return sum(int(p.split('v')[1].split('h')[0])
+               for p in columns[column].get(style, '').split('M')[1:])
+print(texts)
+tall = int(root.get('height')), int(root.get('width'))
+sys.exit(not eval('(' + sys.argv[2] + ')'))
+END
+}
+
 if ! make -s -C "$tools" OUT="$RUN_DIR/tools" CFLAGS="-std=gnu11 -O1 -g -Wall -Wextra -Werror $sanitize" \
 	>"$saw" 2>&1; then
 	false
@@ -340,53 +358,53 @@ rm -rf links
 make -s -C "$tools" OUT="$RUN_DIR/tools.named" CPPFLAGS="-MMD -MP -Iinclude -DNO_TMPFILE" >"$saw" 2>&1 &&
 	make -s -C "$tools" OUT="$RUN_DIR/tools.fast" >>"$saw" 2>&1
 ok "cpimg builds for file systems without nameless files"
-# kill_it PROGRAM MOMENT ARGUMENTS: after so many microseconds; true if it was killed
-kill_it() {
-	local program=$1 moment=$2 pid status
-	shift 2
-	"$program" "$@" >/dev/null 2>&1 &
-	pid=$!
-	perl -e 'select undef, undef, undef, $ARGV[0] / 1e6' "$moment"
-	kill -9 $pid 2>/dev/null
-	wait $pid 2>/dev/null
-	status=$?
-	[ $status = 137 ]
-}
+gcc -O1 "$here/host/kill_at.c" -o kill_at >"$saw" 2>&1
+ok "kill_at.c builds"
+# After each system call, and so before the next; the first are the loader's.
 for build in fast named; do
-	program=$RUN_DIR/tools.$build/cpimg
-	cpimg=$program good=0 killed=0 left=0
-	for i in $(seq 60); do
-		clear long pruned
-		image=$(image pruned 49)
-		kill_it "$program" $((RANDOM % 60 * 1000)) prune -k 3 "$image" && killed=$((killed + 1))
+	cpimg=$RUN_DIR/tools.$build/cpimg good=0 kills=0 left=0
+	for stop in $(seq 200 2 4000); do
+		clear story pruned
+		image=$(image pruned 4)
+		status=0
+		./kill_at "$stop" "$cpimg" prune -k 3 "$image" >"$saw" 2>&1 || status=$?
+		[ $status != 3 ] || break
+		kills=$((kills + 1))
 		left=$((left + $(find pruned -name '*.cpimg-*' | wc -l)))
-		run 0 verify -n "$image" && run 0 prune -k 2 "$image" && run 0 verify -n "$image" && has 'good: 2 images' &&
-			run 0 diff "$(image long 49)" "$image" && has 'differ: 0$' || { good=1; break; }
-		[ "$(find pruned -name '*cpimg-*' | wc -l)" = 0 ] || { good=1; find pruned >"$saw"; break; }
-	done 2>/dev/null
-	echo "# $build: prune was killed $killed of 60 times, which left $left files in all"
-	[ $good = 0 ] && [ $killed -gt 10 ]
-	ok "$build: prune killed 60 times: the next one always goes on, and leaves nothing"
-	good=0 killed=0 left=0
-	for i in $(seq 60); do
-		rm -rf made
-		mkdir made
-		if [ $((i % 2)) = 0 ]; then
-			set -- flatten "$(image long 49)" made/out
+		[ $status = 0 ] && run 0 prune -k 2 "$image" && run 0 verify -n "$image" && has 'good: 2 images' &&
+			{ [ $((stop % 8)) != 0 ] || { run 0 diff "$s" "$image" && has 'differ: 0$'; }; } &&
+			[ "$(find pruned -name '*cpimg-*' | wc -l)" = 0 ] || { good=1; find pruned >>"$saw"; break; }
+	done
+	echo "# $build: prune was killed at $kills moments, and left $left files behind in all"
+	[ $good = 0 ] && [ $kills -gt 100 ] && [ $left -gt 0 ]
+	ok "$build: prune killed at every system call: the next one goes on, and leaves nothing"
+	for what in flatten extract; do
+		good=0 kills=0 left=0
+		if [ $what = flatten ]; then
+			set -- flatten "$s" made/out
 		else
-			set -- extract -z -o made/out "$(image long 49)" 0x400000 +24M
+			set -- extract -o made/out "$s" $FIELD $SIZE
 		fi
-		kill_it "$program" $((RANDOM % 60 * 1000)) "$@" && killed=$((killed + 1))
-		left=$((left + $(find made -name '*.cpimg-*' | wc -l)))
-		if [ -e made/out ]; then
-			[ "$1" = extract ] || run 0 verify -n made/out || { good=1; break; }
-			rm made/out
-		fi
-		"$program" "$@" >"$saw" 2>&1 && [ "$(ls made)" = out ] || { good=1; break; }
-	done 2>/dev/null
-	echo "# $build: flatten and extract were killed $killed of 60 times, which left $left files"
-	[ $good = 0 ] && [ $killed -gt 10 ]
-	ok "$build: flatten and extract killed 60 times: no half file, and the next one goes on"
+		for stop in $(seq 200 2 4000); do
+			rm -rf made
+			mkdir made
+			status=0
+			./kill_at "$stop" "$cpimg" "$@" >"$saw" 2>&1 || status=$?
+			[ $status != 3 ] || break
+			kills=$((kills + 1))
+			left=$((left + $(find made -name '*.cpimg-*' | wc -l)))
+			# whole or not there
+			if [ -e made/out ]; then
+				if [ $what = flatten ]; then run 0 verify -n made/out; else cmp made/out story/field4; fi ||
+					{ good=1; break; }
+				rm made/out
+			fi
+			[ $status = 0 ] && "$cpimg" "$@" >"$saw" 2>&1 && [ "$(ls made)" = out ] || { good=1; ls made >>"$saw"; break; }
+		done
+		echo "# $build: $what was killed at $kills moments, and left $left files behind in all"
+		[ $good = 0 ] && [ $kills -gt 50 ] && [ $((left > 0)) = $([ $build = fast ]; echo $?) ]
+		ok "$build: $what killed at every system call: no half file, and the next one goes on"
+	done
 done
 cpimg=$RUN_DIR/tools/cpimg
 # Only what nobody works on any more is taken away.
@@ -527,23 +545,6 @@ ok "diff: what cannot be compared is said"
 #
 # map
 #
-picture() {	# SVG PYTHON: well formed, and it holds for texts and classes
-	saw=$saw $python - "$@" >"$saw" 2>&1 <<'END'
-import sys, xml.etree.ElementTree as ET
-svg = '{http://www.w3.org/2000/svg}'
-root = ET.parse(sys.argv[1]).getroot()
-columns = [{p.get('class'): p.get('d') for p in g.iter(svg + 'path')}
-           for g in root.iter(svg + 'g')]
-texts = [''.join(t.itertext()) for t in root.iter(svg + 'text')]
-def has(text): return any(text in t for t in texts)
-def height(column, style):
-    return sum(int(p.split('v')[1].split('h')[0])
-               for p in columns[column].get(style, '').split('M')[1:])
-print(texts)
-tall = int(root.get('height')), int(root.get('width'))
-sys.exit(not eval('(' + sys.argv[2] + ')'))
-END
-}
 for dir in story story_32 story_dyn; do
 	run 0 map -o $dir.svg "$(image $dir 4)" &&
 		picture $dir.svg "len(columns) == 5 and has('/disk/$dir') and has('[stack]') and
