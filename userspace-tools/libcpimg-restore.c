@@ -91,6 +91,7 @@ struct map {
 	uint64_t	end;
 	uint64_t	offset;
 	size_t		name;		/* in the text of all lines, 0: none */
+	bool		readable;
 	bool		writable;
 	bool		shared;
 	bool		file;
@@ -403,6 +404,7 @@ static bool parse_map(const char *text, const char *line, struct map *m)
 		.end = end,
 		.offset = offset,
 		.name = line[name] ? line + name - text : 0,
+		.readable = perms[0] == 'r',
 		.writable = perms[1] == 'w',
 		.shared = perms[3] == 's',
 		.file = inode != 0,
@@ -462,6 +464,15 @@ static int not_mapped(struct plan *p, uint64_t addr)
 	return refuse(p, CPIMG_ERR_MEMORY, addr, "nothing is mapped there");
 }
 
+/* False: whoever touches that byte gets SIGBUS. */
+static bool is_there(uint64_t addr)
+{
+	char byte;
+	struct iovec to = { &byte, 1 }, from = { (void *)(uintptr_t)addr, 1 };
+
+	return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1 || errno != EFAULT;
+}
+
 static int check_copies(struct plan *p)
 {
 	const struct copy *c = ROWS(&p->copies, struct copy);
@@ -478,6 +489,12 @@ static int check_copies(struct plan *p)
 			if (!m->writable)
 				return refuse(p, CPIMG_ERR_MEMORY, at,
 					      "the mapping is read-only");
+			/* Else half of it would be restored when that comes out. */
+			if (m->file && m->readable && !is_there(lower(end, m->end) - 1))
+				return cpimg_fail(p->err, CPIMG_ERR_FILE,
+					"%s: restoring 0x%" PRIx64 ": is past the end of %.350s, which is mapped there",
+					cpimg_path(p->img), lower(end, m->end) - 1,
+					m->name ? p->text.mem + m->name : "a file");
 			at = m->end;
 		}
 	}
