@@ -14,7 +14,7 @@ python=python3
 [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
 FIELD=0x20000000 SIZE=+1M
 
-plan 89
+plan 117
 
 # run STATUS ARGUMENTS: cpimg ends with it; its words are in $saw
 run() {
@@ -277,7 +277,7 @@ run 1 verify -r root "$s" && has 'root/disk/story: No such file' && run 1 verify
 	run 0 verify --no-files "$s" && ! has 'in files'
 ok "verify: a file that is gone is named, and --no-files leaves it out"
 root
-rm -f flat.img
+rm -f flat.img all.img
 clear story pruned
 run 0 flatten "$s" flat.img && run 0 verify -r root flat.img && has 'good: 1 image, .* in files that' &&
 	run 0 flatten -a "$(image story 2)" all.img && run 0 verify -r root all.img && has 'in files that' &&

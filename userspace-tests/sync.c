@@ -51,6 +51,26 @@ TEST(image_is_on_the_disk)
 	}
 }
 
+/* There fsync() succeeds, and a power cut takes it all the same. */
+TEST(image_in_memory_is_no_safe_image)
+{
+	static const char *const kinds[] = { "tmpfs", "ramfs" };
+	char *mem = cp_map(LEN);
+
+	ASSERT_EQ(0, unshare(CLONE_NEWNS));
+	cp_fill(mem, LEN, 1);
+	for (unsigned long n = 0; n < ARRAY_SIZE(kinds); n++) {
+		ASSERT_EQ(0, mount(kinds[n], "/tmp", kinds[n], 0, NULL));
+		ASSERT_EQ(0, inc_cp_range(mem, mem + LEN));
+		errno = 0;
+		EXPECT_EQ(-1, cp_sync(getpid(), n)) TH_LOG("%s", kinds[n]);
+		EXPECT_EQ(EOPNOTSUPP, errno) TH_LOG("%s: %m", kinds[n]);
+		errno = 0;
+		EXPECT_EQ(-1, cp_sync(getpid(), 77));
+		EXPECT_EQ(ENOENT, errno) TH_LOG("%s: %m", kinds[n]);
+	}
+}
+
 TEST(no_such_image)
 {
 	errno = 0;

@@ -186,7 +186,10 @@ int new_file_open(struct new_file *f, const char *path, bool replaces);
 const char *new_file_name(const struct new_file *f);
 int new_file_commit(struct new_file *f);
 void new_file_abandon(struct new_file *f);
-bool is_unfinished(const char *name, const char *of);
+size_t unfinished_length(const char *name);
+typedef bool unfinished_fn(const char *name, size_t len, void *arg);
+void remove_unfinished(const char *folder, unfinished_fn *of, void *arg);
+char *folder_of(const char *path);
 int sync_folder(const char *path);
 
 /* image-write.c */

@@ -177,7 +177,7 @@ static void text_unfinished(struct list *l, const char *folder)
 	bool head = false;
 
 	while (dir && (entry = readdir(dir))) {
-		if (!is_unfinished(entry->d_name, NULL))
+		if (!unfinished_length(entry->d_name))
 			continue;
 		if (!head)
 			printf("%sunfinished, by cpimg, which removes them when it makes that file again:\n",
@@ -199,7 +199,7 @@ static void text_broken(struct list *l)
 	for (size_t i = 0; i < l->nr; i++) {
 		const struct cpimg_entry *e = &l->entry[i];
 
-		if (e->known || !wanted(l, e) || is_unfinished(base_name(e->path), NULL))
+		if (e->known || !wanted(l, e) || unfinished_length(base_name(e->path)))
 			continue;
 		if (!head)
 			printf("%sbroken:\n", l->first ? "" : "\n");
@@ -219,7 +219,7 @@ static int text_folder(struct list *l, const char *folder)
 		return problem("no memory");
 	for (size_t i = 0; i < l->nr && l->entry[i].known; i++) {
 		if (!shown[i] && wanted(l, &l->entry[i]) &&
-		    !is_unfinished(base_name(l->entry[i].path), NULL))
+		    !unfinished_length(base_name(l->entry[i].path)))
 			text_process(l, i, shown);
 	}
 	text_broken(l);
@@ -273,7 +273,7 @@ static int list_folder(struct list *l, const char *path)
 		status = text_folder(l, path);
 	for (size_t i = 0; l->json && i < l->nr; i++) {
 		if (wanted(l, &l->entry[i]) &&
-		    !is_unfinished(base_name(l->entry[i].path), NULL))
+		    !unfinished_length(base_name(l->entry[i].path)))
 			json_entry(l, &l->entry[i]);
 	}
 	cpimg_folder_close(folder);

@@ -20,7 +20,8 @@
 #define MARK		".cpimg-"
 #define DIGITS		8
 
-static char *folder_of(const char *path)
+/* For free(); NULL: no memory. */
+char *folder_of(const char *path)
 {
 	char *copy = strdup(path), *folder = copy ? strdup(dirname(copy)) : NULL;
 
@@ -29,18 +30,19 @@ static char *folder_of(const char *path)
 }
 
 /**
- * is_unfinished() - a name that only an unfinished file of ours has
+ * unfinished_length() - a name that only an unfinished file of ours has
  * @name: without its folder
- * @of: the file that it was to become, without its folder; NULL: any
+ *
+ * Return: how much of it is the name of what it was to become; 0: it is none.
  */
-bool is_unfinished(const char *name, const char *of)
+size_t unfinished_length(const char *name)
 {
 	size_t n = strlen(name), tail = strlen(MARK) + DIGITS;
 
 	if (n <= tail || strncmp(name + n - tail, MARK, strlen(MARK)) ||
 	    strspn(name + n - DIGITS, "0123456789abcdef") != DIGITS)
-		return false;
-	return !of || (strlen(of) == n - tail && !strncmp(name, of, n - tail));
+		return 0;
+	return n - tail;
 }
 
 static bool same_inode(int folder, const char *name, const struct stat *st)
@@ -65,17 +67,32 @@ static void remove_left(int folder, const char *name)
 	close(fd);
 }
 
-static void remove_all_left(const char *folder, const char *of)
+/**
+ * remove_unfinished() - remove what runs that were killed have left
+ * @folder: where
+ * @of: whether that is one of the files, by name and length, that it was to become
+ * @arg: for @of
+ *
+ * Only files of the user's own, which nobody works on.
+ */
+void remove_unfinished(const char *folder, unfinished_fn *of, void *arg)
 {
 	DIR *dir = opendir(folder);
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
-		if (is_unfinished(entry->d_name, of))
+		size_t len = unfinished_length(entry->d_name);
+
+		if (len && of(entry->d_name, len, arg))
 			remove_left(dirfd(dir), entry->d_name);
 	}
 	if (dir)
 		closedir(dir);
+}
+
+static bool is_name(const char *name, size_t len, void *arg)
+{
+	return strlen(arg) == len && !strncmp(name, arg, len);
 }
 
 static char *temporary_name(const char *path)
@@ -154,7 +171,7 @@ int new_file_open(struct new_file *f, const char *path, bool replaces)
 		errno = EEXIST;
 		goto fail;
 	}
-	remove_all_left(folder, base_name(path));
+	remove_unfinished(folder, is_name, (void *)base_name(path));
 	f->fd = open_nameless(folder);
 	if (f->fd >= 0)
 		flock(f->fd, LOCK_EX);

@@ -143,6 +143,29 @@ static int replace(struct view *base, const char *path)
 	return status;
 }
 
+static bool of_chain(const char *name, size_t len, void *arg)
+{
+	const struct cpimg_chain *chain = arg;
+
+	for (size_t i = 0; i < cpimg_chain_length(chain); i++) {
+		const char *image = base_name(cpimg_path(cpimg_chain_image(chain, i)));
+
+		if (strlen(image) == len && !strncmp(image, name, len))
+			return true;
+	}
+	return false;
+}
+
+/* One that was killed may have been asked to keep another number. */
+static void clean(const struct view *base, const char *path)
+{
+	char *folder = folder_of(path);
+
+	if (folder)
+		remove_unfinished(folder, of_chain, (void *)base->chain);
+	free(folder);
+}
+
 static int prune_to(struct view *base)
 {
 	/* A symbolic link stays, and what it leads to is replaced. */
@@ -151,6 +174,7 @@ static int prune_to(struct view *base)
 
 	if (!path)
 		return problem("%s: %s", cpimg_path(view_image(base)), strerror(errno));
+	clean(base, path);
 	status = replace(base, path);
 	free(path);
 	return status ? status : remove_older(base);
