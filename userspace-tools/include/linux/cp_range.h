@@ -16,7 +16,8 @@
  *
  *	DATA	 PT_LOAD, p_filesz == p_memsz: the bytes are in this image
  *	HOLE	 PT_LOAD, p_filesz == 0: mapped, nothing of its own; p_paddr is
- *		 one of CP_HOLE_*
+ *		 one of CP_HOLE_*. What reads from a file is in a mapping that
+ *		 the note CP_FILES_TYPE lists, of a file that it identifies
  *	SAME	 PT_CP_SAME, p_filesz == 0: as in the parent image, or, where the
  *		 parent's range leaves the address out, in the nearest older one
  *	SKIPPED	 PT_CP_SKIPPED, p_filesz == 0: left out; p_paddr is one of
@@ -42,7 +43,7 @@
 /* Why a HOLE has no bytes: p_paddr of a PT_LOAD without them. */
 enum cp_hole {
 	CP_HOLE_ZERO		= 0,	/* reads as zeros */
-	CP_HOLE_FILE		= 1,	/* reads from the mapped file */
+	CP_HOLE_FILE		= 1,	/* reads from the file, see struct cp_file */
 };
 
 /* Why a run is left out: p_paddr of a PT_CP_SKIPPED. */
@@ -50,7 +51,7 @@ enum cp_skip {
 	CP_SKIP_IO		= 1,	/* VM_IO: device memory */
 	CP_SKIP_PFNMAP		= 2,	/* VM_PFNMAP: no struct page behind it */
 	CP_SKIP_LOCKED		= 3,	/* VM_LOCKED: mlock() keeps it off disk */
-	CP_SKIP_NOREAD		= 4,	/* no VM_READ */
+	CP_SKIP_NOREAD		= 4,	/* no VM_READ, or a protection key says no */
 	CP_SKIP_DONTCOPY	= 5,	/* VM_DONTCOPY: MADV_DONTFORK */
 	CP_SKIP_DONTDUMP	= 6,	/* VM_DONTDUMP: MADV_DONTDUMP */
 	CP_SKIP_SECRET		= 7,	/* memfd_secret(), even when munlocked */
@@ -58,7 +59,8 @@ enum cp_skip {
 	CP_SKIP_RESERVED	= 9,	/* PG_reserved: the kernel's own page */
 	CP_SKIP_OFFLINE		= 10,	/* PG_offline: taken by a balloon */
 	CP_SKIP_SPECIAL		= 11,	/* an entry without a struct page */
-	CP_SKIP_FAULT		= 12,	/* cannot be brought in: SIGBUS on a read */
+	CP_SKIP_FAULT		= 12,	/* SIGBUS on a read: past the end of the */
+					/* file, or it could not be read */
 };
 
 enum cp_kind {
@@ -75,7 +77,7 @@ enum cp_reason {
 	CP_REASON_OTHER_PROCESS	= 5,	/* full: another process began the chain */
 	CP_REASON_CHAIN		= 6,	/* incremental */
 	CP_REASON_NO_TRACKING	= 7,	/* full: changes cannot be tracked here */
-	CP_REASON_PARENT_GONE	= 8,	/* full: an image of the chain lost its name */
+	CP_REASON_PARENT_GONE	= 8,	/* full: images of the chain were removed */
 };
 
 #define CP_ID_SIZE		16
@@ -138,22 +140,20 @@ struct cp_note {
 	__u32	reserved;
 };
 
-/* The type of the note, of the same owner, that says where HOLE_FILE reads from. */
+/* A second note of the same owner: the files that memory is mapped from. */
 #define CP_FILES_TYPE		0x43504649	/* "CPFI" */
 #define CP_FILES_VERSION	1
 
 /**
- * struct cp_files - which files memory is mapped from: how the note begins
+ * struct cp_files - the head of the note about mapped files
  * @version:	CP_FILES_VERSION
- * @file_size:	bytes of a struct cp_file here; later versions only append
- * @map_size:	bytes of a struct cp_map here
- * @nr_files:	how many struct cp_file follow
- * @nr_maps:	how many struct cp_map follow those
- * @names_size:	bytes of the names, which follow those
+ * @file_size:	bytes of a struct cp_file; later versions only append to it
+ * @map_size:	bytes of a struct cp_map, likewise
+ * @nr_files:	how many files follow,
+ * @nr_maps:	and how many mappings after them,
+ * @names_size:	and how many bytes of names after these
  *
- * The note is in every image whose range touches a mapping of a file. Names end in
- * a NUL and are as /proc/PID/maps shows them, but nothing in them is escaped:
- * " (deleted)" is at the end of one that is gone.
+ * The note is there if the range touches a mapping of a file, and lists those.
  */
 struct cp_files {
 	__u32	version;
@@ -164,23 +164,24 @@ struct cp_files {
 	__u32	names_size;
 };
 
-/* Flags of a struct cp_file. */
-#define CP_FILE_STAYS		1	/* HOLE_FILE runs are read from it */
-
 #define CP_BUILD_ID_SIZE	20
 
+/* flags of struct cp_file */
+#define CP_FILE_STAYS		1	/* HOLE runs may read from it */
+
 /**
- * struct cp_file - a file, so that another one or a changed one can be told
- * @ino:	inode number, as stat(2) of the name gives it
+ * struct cp_file - which file it was, for a reader to tell another or a changed one
+ * @ino:	inode number, as stat(2) has it for the name
  * @size:	bytes
- * @mtime_sec:	time of the last change of its content
- * @ctime_sec:	time of the last change of its inode
- * @mtime_nsec:	nanoseconds of @mtime_sec
- * @ctime_nsec:	nanoseconds of @ctime_sec
- * @dev_major:	device of its file system
- * @dev_minor:	device of its file system
+ * @mtime_sec:	time of the last change of its bytes
+ * @ctime_sec:	time of the last change of any kind
+ * @mtime_nsec:	and their nanoseconds
+ * @ctime_nsec:	likewise
+ * @dev_major:	the device; its numbers may be others after a reboot
+ * @dev_minor:	likewise
  * @flags:	CP_FILE_*
- * @name:	where its name begins in the names
+ * @name:	where its name begins in the names: NUL-terminated, as
+ *		/proc/PID/maps has it, " (deleted)" at the end included
  * @build_id_size: bytes of @build_id, 0 if none is known
  * @build_id:	of an ELF file
  */
@@ -201,13 +202,11 @@ struct cp_file {
 
 /**
  * struct cp_map - a mapping of a file, in address order
- * @start:	its first address; the whole mapping, also beyond the image's range
- * @end:	the address after its last
+ * @start:	first address of it, which may lie outside of the image's range
+ * @end:	its end
  * @offset:	bytes in the file where @start is
- * @file:	index of its struct cp_file
+ * @file:	which of the files
  * @reserved:	0
- *
- * The byte at address a is the file's at @offset + (a - @start).
  */
 struct cp_map {
 	__u64	start;
