@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 640 --smp 2 --disk 64 --disk xfs:300 */
+/* guest: --mem 640 --smp 2 --disk 64 --disk xfs:300 --timeout 400 */
 /*
  * Memory of which there is very much to look at and nothing to save: a call takes
  * milliseconds for it, or ends by a signal at least. An ordinary user can map all of

@@ -420,6 +420,7 @@ KIND(lower, KIND_LOWER);
 KIND(upper, KIND_UPPER);
 KIND(lower_of_tmpfs, KIND_MEMORY_LOWER);
 KIND(ninep, KIND_9P);
+KIND(ninep_mmap, KIND_9P_MMAP);
 KIND(fuse, KIND_FUSE);
 KIND(nfs, KIND_NFS);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 384 --smp 2 --swap 64 --disk 64 --disk xfs:300 */
+/* guest: --mem 384 --smp 2 --swap 64 --disk 64 --disk xfs:300 --timeout 600 */
 /*
  * What a mapping of a file is in an image. It is left to the file only where that is
  * sure to give the same bytes back, and else saved, whoever has the pages: our page
@@ -40,6 +40,7 @@ FIXTURE_VARIANT_ADD(files, lower) { KIND_LOWER };
 FIXTURE_VARIANT_ADD(files, upper) { KIND_UPPER };
 FIXTURE_VARIANT_ADD(files, lower_of_tmpfs) { KIND_MEMORY_LOWER };
 FIXTURE_VARIANT_ADD(files, ninep) { KIND_9P };
+FIXTURE_VARIANT_ADD(files, ninep_mmap) { KIND_9P_MMAP };
 FIXTURE_VARIANT_ADD(files, fuse) { KIND_FUSE };
 FIXTURE_VARIANT_ADD(files, nfs) { KIND_NFS };
 

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # files.c and file_moments.c with files of the host's, which may change them at any time.
 set -eu
-mkdir -p "$RUN_DIR/files"
-guest=("$GUEST" --kernel "$CP_VARIANT" --mem 384 --smp 2 --9p "kinds:$RUN_DIR/files")
+mkdir -p "$RUN_DIR/files" "$RUN_DIR/cached"
+guest=("$GUEST" --kernel "$CP_VARIANT" --mem 384 --smp 2 --9p "kinds:$RUN_DIR/files"
+       --9p "cached:$RUN_DIR/cached")
 number=0 failed=0
 check() {	# WHAT PROGRAM ARGUMENTS...
 	local what=$1 status=0
@@ -18,6 +19,7 @@ check() {	# WHAT PROGRAM ARGUMENTS...
 	fi
 }
 echo 1..2
-check 'what a mapping is in an image' /tests/files -v ninep
-check 'what comes back of it' /tests/file_moments -v private_ninep -v shared_ninep
+check 'what a mapping is in an image' /tests/files -v ninep -v ninep_mmap
+check 'what comes back of it' /tests/file_moments -v private_ninep -v shared_ninep \
+	-v private_ninep_mmap -v shared_ninep_mmap
 exit $failed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 768 --smp 2 --disk 64 --disk xfs:300 */
+/* guest: --mem 768 --smp 2 --disk 64 --disk xfs:300 --timeout 400 */
 /*
  * The note that says which files memory is mapped from, and NT_FILE: all of the
  * mappings, however many there are and however long their names, and of each file what

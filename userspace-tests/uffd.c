@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 512 --smp 2 --swap 128 */
+/* guest: --mem 512 --smp 2 --swap 128 --timeout 600 */
 /*
  * userfaultfd: a checkpoint never waits for whoever handles the faults, who may be a
  * thread of the same program that waits for the checkpoint. Nor does it take away from
@@ -289,7 +289,7 @@ static void *discard(void *arg)
 
 TEST_F(uffd, nobody_is_waited_for_while_pages_go)
 {
-	double end = cp_now() + (cp_debug_kernel() ? 20 : 8);
+	double end = cp_now() + (cp_debug_kernel() ? 15 : 4);
 	unsigned int rounds;
 
 	ASSERT_EQ(0, pthread_create(&self->other, NULL, discard, self));

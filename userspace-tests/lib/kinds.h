@@ -13,6 +13,7 @@ enum kind_nr {
 	KIND_UPPER,
 	KIND_MEMORY_LOWER,	/* of an overlay on tmpfs */
 	KIND_9P,
+	KIND_9P_MMAP,		/* with the cache that shared mappings need */
 	KIND_FUSE,
 	KIND_NFS,
 	NR_KINDS
