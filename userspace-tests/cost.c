@@ -172,7 +172,8 @@ TEST(untouched_memory_costs_next_to_nothing)
 	ASSERT_LE(0, idle);
 	SHOW("1 GiB read and not written: %7.3f M, not used: %7.3f M",
 	     one / 1e6, idle / 1e6);
-	EXPECT_LE(idle, 0.1e6);
+	/* A quarter of it to see whether the images of the chain are still there. */
+	EXPECT_LE(idle, 0.11e6);
 	arena_put(&arena);
 
 	/* The guest has room for 2.25 GiB: scale the rule to that. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* guest: --mem 384 --smp 1 --swap 256 --disk 64 --disk xfs:300 */
-/* guest: --mem 384 --smp 2 --swap 256 --disk 64 --disk xfs:300 */
+/* guest: --mem 384 --smp 1 --swap 256 --disk 64 --disk xfs:300 --timeout 900 */
+/* guest: --mem 384 --smp 2 --swap 256 --disk 64 --disk xfs:300 --timeout 900 */
 /*
  * The oracle: long random sequences of all that can be done to memory, with
  * checkpoints in between; after each the memory is rebuilt from the chain of
