@@ -14,7 +14,7 @@ python=python3
 [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
 FIELD=0x20000000 SIZE=+1M
 
-plan 117
+plan 122
 
 # run STATUS ARGUMENTS: cpimg ends with it; its words are in $saw
 run() {

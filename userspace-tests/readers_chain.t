@@ -10,10 +10,10 @@ cpimg=${BUILD:?}/tools/cpimg
 python=python3
 [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
 
-plan 32
+plan 36
 
 rm -rf "$RUN_DIR"/story*
-"$GUEST" --kernel "$CP_VARIANT" --timeout 600 --share "$RUN_DIR" /tests/tellers /host story story_32 >&2 || no_image
+"$GUEST" --kernel "$CP_VARIANT" --timeout 600 --share "$RUN_DIR" /tests/tellers /host story story_32 story_dyn >&2 || no_image
 
 # How many of an image's runs are of that class.
 runs() {	# IMAGE CLASS
@@ -103,3 +103,26 @@ for program in story story_32; do
 		skip "$program: pyelftools" "not installed"
 	fi
 done
+
+# Which programs and libraries, and which builds of them: debuggers look for their symbols
+# by that. It is in the first page of each, which every image has.
+build_id() {	# FILE
+	readelf -n "$1" | sed -n 's/.*Build ID: //p'
+}
+if command -v eu-unstrip >/dev/null; then
+	set -- "$RUN_DIR/story_dyn"/*-cp0
+	base=${1%0}
+	rm -f "$RUN_DIR/story_dyn.flat"
+	"$cpimg" flatten "${base}3" "$RUN_DIR/story_dyn.flat" || no_image
+	for image in "$1" "${base}1" "${base}3" "$RUN_DIR/story_dyn.flat"; do
+		saw=$RUN_DIR/unstrip
+		eu-unstrip -n --core="$image" >"$saw" 2>&1
+		[ "$(number "$(build_id "$TESTS_DIR/story_dyn")@.* /tests/story_dyn$")" = 2 ] &&
+			has "$(build_id "$BUILD/initramfs/lib/ld-musl-x86_64.so.1")@"
+		ok "$(basename "$image" | sed 's/.*-//'): eu-unstrip finds the build-ids of program and loader"
+	done
+else
+	for image in cp0 cp1 cp3 flat; do
+		skip "$image: eu-unstrip finds the build-ids of program and loader" "not installed"
+	done
+fi

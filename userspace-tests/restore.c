@@ -695,6 +695,36 @@ TEST_F(restore, shared_file)
 	close(fd);
 }
 
+/* Its bytes are the program's state, wherever they were at the checkpoint. */
+TEST_F(restore, shared_file_whose_pages_were_reclaimed)
+{
+	static const char *const how[] = {
+		"dirty", "written back", "and unmapped", "and reclaimed",
+	};
+	char *file;
+
+	if (access("/disk", W_OK))
+		SKIP(return, "no /disk");
+	for (size_t i = 0; i < ARRAY_SIZE(how); i++) {
+		file = map_file("/disk/state", 7, MAP_SHARED, 0);
+		ASSERT_NE(MAP_FAILED, file);
+		cp_fill(file, LEN, 10 + i);
+		memcpy(self->then, file, LEN);
+		if (i >= 1)
+			ASSERT_EQ(0, msync(file, LEN, MS_SYNC));
+		if (i == 2)
+			ASSERT_EQ(0, madvise(file, LEN, MADV_DONTNEED));
+		if (i == 3)
+			ASSERT_EQ(0, madvise(file, LEN, MADV_PAGEOUT));
+		ASSERT_OK(chain_inc(&self->c, file, LEN));
+		/* a later step, half-done */
+		cp_fill(file, LEN / 2 + 100, 2);
+		ASSERT_EQ(0, RESTORE_AT(LAST, file, LEN)) TH_LOG("%s: %s", how[i], self->err.text);
+		EXPECT_EQ(0, memcmp(file, self->then, LEN)) TH_LOG("%s", how[i]);
+		EXPECT_EQ(LEN, self->done.data) TH_LOG("%s", how[i]);
+	}
+}
+
 TEST_F(restore, zeros_where_a_file_is_mapped_now)
 {
 	char *at = ARENA + 2 * LEN;
