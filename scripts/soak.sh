@@ -47,7 +47,7 @@ choose() {
 	case $((RANDOM % 10)) in
 	0)	guest+=(--mem 384) program=(/tests/random_calls "$ops" "$seed") ;;
 	1)	guest+=(--mem 384) program=(/tests/survives) ;;
-	*)	guest+=(--mem 384 --swap 256 --disk 64)
+	*)	guest+=(--mem 384 --swap 256 --disk 64 --disk xfs:300)
 		program=(/tests/oracle --seed "$seed" --ops "$ops")
 		[ "$smp" = 1 ] || program+=(--threads $((RANDOM % smp)))
 		[ $((RANDOM % 3)) != 0 ] || program+=(--ksm) ;;
