@@ -256,11 +256,16 @@ image() {	# FOLDER NUMBER
 	echo "$1"/*-cp"$2"
 }
 
-# Of story and saga no build-id is known, so that another inode is another file.
+# Programs are known by their build-id, unless they have another size.
 cp -r story away
+rm -rf other
+mkdir -p other/disk
+cp -p disk/* other/disk/
+printf x >>other/disk/story
+touch -r disk/story other/disk/story
 newest=$(image away 4)
-refused 'root/disk/story, which has changed$' --root root verify "$newest"
-ok "another file of that name, without a build-id: refused, with its name"
+refused 'other/disk/story, which has changed$' --root other verify "$newest"
+ok "another file of that name: refused, with its name"
 refused 'No such file .*/disk/story' read "$newest" 0x24001000 0x24002000
 ok "no such file: refused, with its name"
 reader read "$newest" 0x20000000 0x20100000 | cmp - away/field4

@@ -96,8 +96,14 @@ int cpimg_peek(int fd, struct cp_note *note)
 		return -1;
 	size = v.wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
 	phoff = number(&v, h + (v.wide ? 32 : 28), v.wide ? 8 : 4);
-	/* of more than 65,534 the first are enough: notes come before memory */
 	count = number(&v, h + (v.wide ? 56 : 44), 2);
+	/* the first 65,535 are enough, notes come before memory; but there may be fewer */
+	if (count == PN_XNUM &&
+	    read_at(&v, number(&v, h + (v.wide ? 40 : 32), v.wide ? 8 : 4) +
+		    (v.wide ? offsetof(Elf64_Shdr, sh_info) :
+		     offsetof(Elf32_Shdr, sh_info)), p, 4) &&
+	    number(&v, p, 4) < PN_XNUM)
+		count = number(&v, p, 4);
 	if (number(&v, h + (v.wide ? 54 : 42), 2) != size)
 		return -1;
 	for (i = 0; i < count; i++) {
