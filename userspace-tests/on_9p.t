@@ -4,5 +4,5 @@
 # helpers/on_9p.c.
 set -eu
 mkdir -p "$RUN_DIR/images"
-exec "$GUEST" --kernel "$CP_VARIANT" --mem 384 --smp 2 --9p "images:$RUN_DIR/images" \
+exec "$GUEST" --kernel "$CP_VARIANT" --mem 384 --smp 2 --timeout 900 --9p "images:$RUN_DIR/images" \
 	/tests/on_9p

@@ -69,7 +69,9 @@ TEST_F(on_9p, chain_is_as_long_as_it_has_to_be)
 		for (size_t at = 0; at < LEN; at += i ? 3 * PAGE : LEN)
 			self->mem[at]++;
 	}
-	EXPECT_EQ(0, cp_sync(getpid(), 2)) TH_LOG("%m");
+	/* QEMU never answers what fsync() is in the older protocol. */
+	if (strstr(variant->options, "9p2000.L"))
+		EXPECT_EQ(0, cp_sync(getpid(), 2)) TH_LOG("%m");
 }
 
 TEST_F(on_9p, one_page)
