@@ -1,22 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the tests of incremental checkpoints share. */
 #include <dirent.h>
-#include <stdarg.h>
 
 #include "chain.h"
-
-static __thread char message[1024];
-
-__attribute__((format(printf, 1, 2)))
-static const char *say(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(message, sizeof(message), fmt, ap);
-	va_end(ap);
-	return message;
-}
+#include "say.h"
 
 /* Image @n of thread @tid, with its parents. */
 const char *chain_open(struct chain *c, int tid, unsigned long n)

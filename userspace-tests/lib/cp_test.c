@@ -1,24 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the tests share: taking a checkpoint, and holding an image against it. */
-#include <stdarg.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <time.h>
 
 #include "cp_test.h"
-
-static __thread char message[1024];
-
-__attribute__((format(printf, 1, 2)))
-static const char *say(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(message, sizeof(message), fmt, ap);
-	va_end(ap);
-	return message;
-}
+#include "say.h"
 
 int cp_gettid(void)
 {

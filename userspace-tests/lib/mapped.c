@@ -1,22 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What an image says of mapped files, and the memory that it leaves to them. */
-#include <stdarg.h>
 #include <sys/sysmacros.h>
 
 #include "mapped.h"
-
-static __thread char message[1024];
-
-__attribute__((format(printf, 1, 2)))
-static const char *say(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(message, sizeof(message), fmt, ap);
-	va_end(ap);
-	return message;
-}
+#include "say.h"
 
 static const char *parts(const struct cp_files *files, size_t at, size_t nr, size_t size)
 {
