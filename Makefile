@@ -46,12 +46,23 @@ say	= $(lib) step
 tests-make = headers=$$BUILD/$(DEFAULT_KERNEL); $(MAKE) --no-print-directory -C userspace-tests \
 	OUT=$$BUILD/tests LINUX=$$headers/linux HEADERS=$$headers/headers/include
 # What a test has to say is shown when it is asked for by name.
-verbose	:= $(if $(filter undefined,$(origin TESTS)),,--verbose)
+named	:= $(if $(filter test test-debug coverage,$(MAKECMDGOALS)),$(TESTS:%/=%))
+verbose	:= $(if $(strip $(named)),--verbose)
+# TESTS is rooms and tests: changed, changed/traps.c, traps, with or without the folder.
+include userspace-tests/rooms.mk
+define no-test
+userspace-tests has no room or test $(1). There are these, by room:
+$(foreach r,$(rooms),
+  $(r): $(patsubst $(r)/%,%,$(filter $(r)/%,$(tests))))
+
+endef
+find-test = $(or $(filter $(1) $(1)/% %/$(1) %/$(1).c %/$(1).t,$(tests)),$(error $(call no-test,$(1))))
 # The long ones first, so that no processor waits for them in the end.
-long	:= $(wildcard $(addprefix userspace-tests/,cost.c restore_cost.c races.c oracle.c))
-TESTS	?= $(long) $(filter-out $(long),$(sort $(wildcard userspace-tests/*.c userspace-tests/*.t)))
+long	:= bench/cost.c bench/restore_cost.c changed/races.c oracle/oracle.c
+wanted	:= $(or $(sort $(foreach t,$(named:userspace-tests/%=%),$(call find-test,$(t)))),$(tests))
+wanted	:= $(addprefix userspace-tests/,$(filter $(long),$(wanted)) $(filter-out $(long),$(wanted)))
 # counted instructions say nothing about a kernel that does more
-test-debug coverage: override TESTS := $(filter-out %cost.c,$(TESTS))
+test-debug coverage: wanted := $(filter-out %cost.c,$(wanted))
 
 SHELL	:= /bin/bash
 .NOTPARALLEL:
@@ -63,7 +74,8 @@ SHELL	:= /bin/bash
 help:
 	@echo 'Main targets; each makes first what it needs:'
 	@echo '  run           see a program checkpoint itself, and gdb read the image'
-	@echo '  test          run all the tests (TESTS="userspace-tests/a.c ..." for some)'
+	@echo '  test          run all the tests (TESTS="changed saved/file.c" for some: a room,'
+	@echo '                or a test, of userspace-tests/README)'
 	@echo
 	@echo 'Steps:'
 	@echo '  deps          install the Debian packages that are missing'
@@ -152,7 +164,8 @@ fuzz:
 run: kernel tests tools
 	@scripts/run.sh
 
-prove	= prove --timer --jobs $(JOBS) $(verbose) --exec scripts/tap.sh $(TESTS)
+prove	= prove --timer --jobs $(JOBS) $(verbose) --exec scripts/tap.sh \
+	$(or $(wanted),$(error $(TESTS): not on this kernel))
 
 test: kernel tests tools
 	$(say) test "Tests, each in a fresh guest"

@@ -25,7 +25,7 @@ verdict() {
 }
 
 check_shell() {
-	(cd "$top" && shellcheck -x -P SCRIPTDIR scripts/*.sh .ci/run userspace-tests/*.t \
+	(cd "$top" && shellcheck -x -P SCRIPTDIR scripts/*.sh .ci/run userspace-tests/*/*.t \
 		userspace-tests/lib/*.sh userspace-tools/completion/cpimg) >"$out/shellcheck" 2>&1 || true
 	verdict "shellcheck of the scripts" "$out/shellcheck"
 }

@@ -10,10 +10,6 @@ minutes=${MINUTES:-10}
 out=$BUILD/fuzz
 tests=$top/userspace-tests
 tools=$top/userspace-tools
-sources=()
-for file in "$tools"/libcpimg*.c "$tools"/cpimg/*.c; do
-	[ "$(basename "$file")" = main.c ] || sources+=("$file")
-done
 
 [[ $minutes =~ ^[1-9][0-9]*$ ]] || die "MINUTES=$minutes is no number from 1 on"
 step fuzz "Fuzzing the reader for $minutes minutes, in $out"
@@ -21,12 +17,16 @@ command -v clang >/dev/null || die "there is no clang: apt-get install clang"
 
 mkdir -p "$out/corpus" "$out/seeds"
 includes=(-I"$tools/include" -I"$tests/lib" -D_GNU_SOURCE)
+flags=(-std=gnu11 -O1 -g -fno-sanitize-recover=undefined -fprofile-instr-generate -fcoverage-mapping)
 logged "$out/build.log" "compiling the seeds" \
 	gcc -std=gnu11 -O1 "${includes[@]}" "$tests/fuzz/seeds.c" "$tests/lib/compose.c" -lz -o "$out/make-seeds"
+logged "$out/build.log" "compiling the tools" \
+	make -j"$JOBS" -C "$tools" OUT="$out/tools" CC=clang \
+		CFLAGS="${flags[*]} -fsanitize=fuzzer-no-link,address,undefined"
+mapfile -t objects < <(find "$out/tools/obj/cpimg" -name '*.o' ! -name main.o)
 logged "$out/build.log" "compiling the target" \
-	clang -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	-fprofile-instr-generate -fcoverage-mapping "${includes[@]}" \
-	"$tests/fuzz/reader.c" "${sources[@]}" -lelf -lz -lm -o "$out/reader"
+	clang "${flags[@]}" -fsanitize=fuzzer,address,undefined "${includes[@]}" \
+	"$tests/fuzz/reader.c" "${objects[@]}" "$out/tools/libcpimg.a" -lelf -lz -lm -o "$out/reader"
 "$out/make-seeds" "$out/seeds"
 
 cd "$out"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs one test for prove: tap.sh userspace-tests/NAME.c | userspace-tests/NAME.t
+# Runs one test for prove: tap.sh userspace-tests/ROOM/NAME.c | userspace-tests/ROOM/NAME.t
 #
 # A .c was compiled to a guest program of that name. It is run once for each of its
 # lines "/* guest: OPTIONS */" (options of guest.sh), in a fresh guest; $RUN_DIR in them
@@ -10,6 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 
 file=$1
+[ -f "$file" ] || die "there is no test $file; make test TESTS=NAME finds one by its name"
 name=$(basename "${file%.*}")
 export CP_VARIANT=${CP_VARIANT:-normal}
 export BUILD KERNEL GUEST=$top/scripts/guest.sh TESTS_DIR=$BUILD/tests

@@ -3,9 +3,8 @@
 #
 # The harness itself, where people put it: below a folder whose name has spaces and
 # worse, below /tmp, with a umask of 077.
-. "$(dirname "$0")/lib/host.sh"
+. "$(dirname "$0")/../lib/host.sh"
 
-here=$(cd "$(dirname "$0")" && pwd)
 saw=$RUN_DIR/output
 copy="$RUN_DIR/it's a folder: one, two"
 export XDG_CACHE_HOME=$RUN_DIR/cache
@@ -20,7 +19,7 @@ make_there() {
 
 rm -rf "$copy" "$XDG_CACHE_HOME"
 mkdir -p "$copy"
-(cd "$here/.." && cp -a Makefile scripts kernel-patches userspace-tools userspace-tests "$copy")
+(cd "$top" && cp -a Makefile scripts kernel-patches userspace-tools userspace-tests "$copy")
 find "$copy" -exec touch -d '1 hour ago' {} +
 
 make_there tools

@@ -2,7 +2,7 @@
 /*
  * on_9p: /tmp is a folder of the host's, by 9p with each of its cache modes. What a
  * write there does to the iterator that it is given differs from one to the next; the
- * image must not. Run by on_9p.t.
+ * image must not. Run by trust/on_9p.t.
  */
 #define _GNU_SOURCE
 #include <sys/mount.h>

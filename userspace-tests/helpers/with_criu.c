@@ -3,7 +3,7 @@
  * CRIU and we in turn, on one program: a worker that writes a fifth of its memory,
  * saves it and rebuilds it from the chain, a step at a time, while CRIU dumps it,
  * with soft-dirty bits, and restores it. Neither may take from the other what it
- * needs to know of the changes. Started by criu.t, which brings CRIU along.
+ * needs to know of the changes. Started by trust/criu.t, which brings CRIU along.
  */
 #include <net/if.h>
 #include <sys/ioctl.h>

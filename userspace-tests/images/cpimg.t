@@ -3,10 +3,8 @@
 #
 # cpimg, with the sanitizers looking on, held to what programs in a guest knew of
 # their memory when they saved it (helpers/story.h says what there is to find).
-. "$(dirname "$0")/lib/host.sh"
+. "$(dirname "$0")/../lib/host.sh"
 
-here=$(cd "$(dirname "$0")" && pwd)
-tools=$here/../userspace-tools
 sanitize='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
 cpimg=$RUN_DIR/tools/cpimg
 saw=$RUN_DIR/output
@@ -358,7 +356,7 @@ rm -rf links
 make -s -C "$tools" OUT="$RUN_DIR/tools.named" CPPFLAGS="-MMD -MP -Iinclude -DNO_TMPFILE" >"$saw" 2>&1 &&
 	make -s -C "$tools" OUT="$RUN_DIR/tools.fast" >>"$saw" 2>&1
 ok "cpimg builds for file systems without nameless files"
-gcc -O1 "$here/host/kill_at.c" -o kill_at >"$saw" 2>&1
+gcc -O1 "$tests/host/kill_at.c" -o kill_at >"$saw" 2>&1
 ok "kill_at.c builds"
 # After each system call, and so before the next; the first are the loader's.
 for build in fast named; do
@@ -432,7 +430,7 @@ ok "what others work on, or is no file of cpimg's, is left alone"
 #
 # 10,000 images, and 1,024 open files
 #
-gcc -std=gnu11 -O1 -I"$tools/include" -I"$here/lib" "$here/host/long_chain.c" "$here/lib/compose.c" -lz -o long_chain >"$saw" 2>&1 &&
+gcc -std=gnu11 -O1 -I"$tools/include" -I"$tests/lib" "$tests/host/long_chain.c" "$tests/lib/compose.c" -lz -o long_chain >"$saw" 2>&1 &&
 	mkdir -p chain && ./long_chain chain 10000 >"$saw" 2>&1
 ok "a chain of 10,000 images is made"
 last=chain/7-cp9999
@@ -645,8 +643,8 @@ fi
 # Each byte and each bit of what is not data, of real images
 #
 # shellcheck disable=SC2086	# a list
-gcc -std=gnu11 -O1 -g $sanitize -I"$tools/include" "$here/host/damage.c" \
-	"$tools"/libcpimg*.c -lelf -lz -o damage >"$saw" 2>&1
+gcc -std=gnu11 -O1 -g $sanitize -I"$tools/include" "$tests/host/damage.c" \
+	tools/libcpimg.a -lelf -lz -o damage >"$saw" 2>&1
 ok "damage.c builds with the sanitizers"
 for dir in story story_32; do
 	clear $dir harm

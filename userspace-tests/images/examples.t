@@ -3,10 +3,8 @@
 #
 # The programs in README.md and the man pages are compiled, and those that restore their
 # state do that, as position independent programs with address space randomization.
-. "$(dirname "$0")/lib/host.sh"
+. "$(dirname "$0")/../lib/host.sh"
 
-top=$(cd "$(dirname "$0")/.." && pwd)
-tools=$top/userspace-tools
 lib=${BUILD:?}/tools/libcpimg.a
 saw=$RUN_DIR/output
 

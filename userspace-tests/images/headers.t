@@ -3,9 +3,9 @@
 #
 # The headers that programs include: C and C++, strict, without the rest of the
 # tree; and the note has one layout for 32 and 64 bits.
-. "$(dirname "$0")/lib/host.sh"
+. "$(dirname "$0")/../lib/host.sh"
 
-include=$(dirname "$0")/../userspace-tools/include
+include=$tools/include
 saw=$RUN_DIR/output
 
 plan 8

@@ -3,16 +3,15 @@
 #
 # What `make install` puts down can be used: the program, the library by its
 # pkg-config file, the man pages, the completion of bash.
-. "$(dirname "$0")/lib/host.sh"
+. "$(dirname "$0")/../lib/host.sh"
 
-here=$(cd "$(dirname "$0")" && pwd)
 saw=$RUN_DIR/output
 dest=$RUN_DIR/root
 
 plan 9
 
 rm -rf "$dest"
-make -C "$here/../userspace-tools" OUT="$RUN_DIR/tools" DESTDIR="$dest" PREFIX=/opt/x install >"$saw" 2>&1
+make -C "$tools" OUT="$RUN_DIR/tools" DESTDIR="$dest" PREFIX=/opt/x install >"$saw" 2>&1
 ok "make install, with DESTDIR and PREFIX"
 for file in bin/cpimg lib/libcpimg.a lib/pkgconfig/libcpimg.pc include/cpimg.h include/cp_range.h \
 	include/linux/cp_range.h share/man/man1/cpimg.1 share/man/man2/inc_cp_range.2 \

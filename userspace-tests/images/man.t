@@ -4,10 +4,8 @@
 # The man pages: mandoc finds nothing to complain about, what they name exists, and
 # cp_image(5) has the numbers, offsets and sizes of the header, cpimg(1) the options
 # of the program.
-. "$(dirname "$0")/lib/host.sh"
+. "$(dirname "$0")/../lib/host.sh"
 
-here=$(cd "$(dirname "$0")" && pwd)
-tools=$here/../userspace-tools
 man=$tools/man
 image=$man/cp_image.5
 saw=$RUN_DIR/output

@@ -3,7 +3,7 @@
 #
 # An image of 70,001 runs, whose program headers e_phnum cannot count, read by
 # programs that know nothing of us.
-. "$(dirname "$0")/lib/host.sh"
+. "$(dirname "$0")/../lib/host.sh"
 
 runs=70001
 image=$RUN_DIR/many

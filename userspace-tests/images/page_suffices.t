@@ -4,20 +4,19 @@
 # cp_image(5) is all that it takes to read images: by_the_page.py, which was written from
 # that page alone, says of whole chains what cpimg says, byte for byte, finds memory in
 # the files that it was mapped from, and refuses what is damaged or of somebody else.
-. "$(dirname "$0")/lib/host.sh"
-. "$(dirname "$0")/../scripts/disk.sh"
+. "$(dirname "$0")/../lib/host.sh"
+. "$(dirname "$0")/../../scripts/disk.sh"
 
-here=$(cd "$(dirname "$0")" && pwd)
 saw=$RUN_DIR/output
 python=python3
 [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
-export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here CPIMG=${BUILD:?}/tools/cpimg
+export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$tests/images CPIMG=${BUILD:?}/tools/cpimg
 cd "$RUN_DIR" || exit 1
 
 plan 30
 
 reader() {
-	$python "$here/by_the_page.py" "$@" 2>"$saw"
+	$python "$tests/images/by_the_page.py" "$@" 2>"$saw"
 }
 
 # refused REGEX WORDS...: the reader ends with 1 and says such a thing, and no traceback
@@ -337,6 +336,6 @@ gdb -nx -batch -ex 'break main' -ex run -ex 'generate-core-file core' "$TESTS_DI
 [ -s core ] && refused 'core: a core file, but no image$' verify core
 ok "a core file of somebody else is refused"
 : >empty
-refused 'empty: was never finished$' verify empty && refused 'no ELF file$' verify "$here/README"
+refused 'empty: was never finished$' verify empty && refused 'no ELF file$' verify "$tests/README"
 ok "an empty file and a text are refused"
 rm -rf many hurt orphan impostor renamed away flat core

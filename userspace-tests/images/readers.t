@@ -3,7 +3,7 @@
 #
 # Programs that know nothing of us read an image: readelf, eu-readelf, gdb,
 # pyelftools. What they print is what the program was at the moment of the call.
-. "$(dirname "$0")/lib/host.sh"
+. "$(dirname "$0")/../lib/host.sh"
 
 plan 31
 

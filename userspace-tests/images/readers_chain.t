@@ -4,7 +4,7 @@
 # Programs that know nothing of us read a chain: its full image, an incremental one
 # and what cpimg flatten makes of it. readelf, eu-readelf, gdb, pyelftools; what they
 # print is what helpers/story.h wrote at that checkpoint.
-. "$(dirname "$0")/lib/host.sh"
+. "$(dirname "$0")/../lib/host.sh"
 
 cpimg=${BUILD:?}/tools/cpimg
 python=python3

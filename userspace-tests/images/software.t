@@ -6,7 +6,7 @@
 # is, each version has its own mind: it is counted first). It notices nothing; each
 # checkpoint, rebuilt from the chain, is what it had to the byte; and gdb finds the
 # way from the C library through libsqlite3 down to main() in an image.
-. "$(dirname "$0")/lib/host.sh"
+. "$(dirname "$0")/../lib/host.sh"
 
 plan 8
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What helpers/sync_loop.c does, so that the host can tell from a disk that lost its
- * machine whether it is right: crash.t.
+ * machine whether it is right: trust/crash.t.
  */
 #ifndef CRASH_H
 #define CRASH_H

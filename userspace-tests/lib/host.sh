@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034
 #
-# What the tests that run on the host share: TAP, and getting an image out of a
-# guest. Sourced by NAME.t, which scripts/tap.sh runs.
+# What the tests that run on the host share: where things lie, TAP, and getting an image
+# out of a guest. Sourced by NAME.t, which scripts/tap.sh runs.
 set -u	# not -e: a command that fails is a test that fails
 
 : "${GUEST:?run me by scripts/tap.sh, or by make test}"
 : "${TESTS_DIR:?}" "${RUN_DIR:?}"
 export LC_ALL=C
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+top=${tests%/*}
+tools=$top/userspace-tools
 count=0
 
 plan() {	# NUMBER

@@ -4,7 +4,7 @@
 /*
  * The oracle: long random sequences of all that can be done to memory, with
  * checkpoints in between; after each the memory is rebuilt from the chain of
- * images and every byte and every hole held against a model. See lib/oracle.h.
+ * images and every byte and every hole held against a model. See oracle.h.
  *
  * Without arguments it is a test with a fixed set of seeds. A seed fails the
  * same way again, as far as the kernel lets it, and is shrunk to the operations

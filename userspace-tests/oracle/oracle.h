@@ -4,13 +4,13 @@
  * model of it outside the range it checkpoints, and holds every chain of images
  * against the model.
  *
- *	oracle.c		options, the loop, shrinking of what failed
- *	lib/oracle_model.c	the model: what each page of the arena is and holds
- *	lib/oracle_check.c	checkpoints, and images against the model
- *	lib/oracle_files.c	files that memory is mapped from, and what befalls them
- *	lib/oracle_ops.c	the operations of this process
- *	lib/oracle_more.c	those that take a second process or another interface
- *	lib/oracle_writers.c	threads that write while all that goes on
+ *	oracle.c	options, the loop, shrinking of what failed
+ *	model.c		the model: what each page of the arena is and holds
+ *	check.c		checkpoints, and images against the model
+ *	files.c		files that memory is mapped from, and what befalls them
+ *	ops.c		the operations of this process
+ *	more.c		those that take a second process or another interface
+ *	writers.c	threads that write while all that goes on
  */
 #ifndef ORACLE_H
 #define ORACLE_H
@@ -122,7 +122,7 @@ extern unsigned long op_now;
 void trace(const char *what, uint64_t a, uint64_t b, uint64_t c);
 void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
-/* oracle_model.c */
+/* model.c */
 uint64_t rnd(struct rng *r);
 uint64_t below(struct rng *r, uint64_t n);
 bool chance(struct rng *r, unsigned int in);
@@ -166,7 +166,7 @@ bool pick_alike(struct rng *r, page_test test, unsigned int most,
 		struct range *at);
 bool pick_huge(struct rng *r, page_test test, struct range *at);
 
-/* oracle_check.c */
+/* check.c */
 void check_init(void);
 void checkpoint(struct rng *r);
 void checkpoint_all(void);
@@ -176,7 +176,7 @@ void check_leave_out(struct range at);
 void checkpoint_look_back(struct rng *r);
 void checkpoint_lose(struct rng *r);
 
-/* oracle_files.c */
+/* files.c */
 extern struct file files[NR_FILES];
 void files_init(void);
 int files_pick(struct rng *r);
@@ -194,12 +194,12 @@ bool op_file_replace(struct rng *r);
 bool op_file_link(struct rng *r);
 bool op_file_chmod(struct rng *r);
 
-/* oracle_ops.c */
+/* ops.c */
 bool do_op(struct rng *r);
 void write_at(struct rng *r, unsigned char *addr, size_t len);
 void ops_init(void);
 
-/* oracle_more.c */
+/* more.c */
 void more_init(void);
 void more_exit(void);
 bool op_fork(struct rng *r);
@@ -217,7 +217,7 @@ bool op_uffd_move(struct rng *r);
 bool op_uffd_wp(struct rng *r);
 bool op_compact(struct rng *r);
 
-/* oracle_writers.c */
+/* writers.c */
 void writers_start(unsigned int nr);
 void writers_before(void);
 void writers_after(void);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# files.c and file_moments.c with files of the host's, which may change them at any time.
+# files.c and images/file_moments.c with files of the host's, which may change them at any time.
 set -eu
 mkdir -p "$RUN_DIR/files" "$RUN_DIR/cached"
 guest=("$GUEST" --kernel "$CP_VARIANT" --mem 384 --smp 2 --9p "kinds:$RUN_DIR/files"

@@ -15,12 +15,10 @@
 # being so are a figure below, not a failure.
 #
 #	CRASHES=40	how many	SEED=	of the moments
-. "$(dirname "$0")/lib/host.sh"
-. "$(dirname "$0")/../scripts/disk.sh"
+. "$(dirname "$0")/../lib/host.sh"
+. "$(dirname "$0")/../../scripts/disk.sh"
 
 PATH=$PATH:/usr/sbin:/sbin
-here=$(cd "$(dirname "$0")" && pwd)
-tools=$here/../userspace-tools
 crashes=${CRASHES:-40}
 seed=${SEED:-$RANDOM}
 per_guest=100		# crashes made of the log of one guest
@@ -32,8 +30,8 @@ plan 6
 echo "# $crashes crashes, seed $seed"
 
 build() {	# PROGRAM
-	gcc -std=gnu11 -O2 -Wall -Wextra -I"$here/lib" -I"$tools/include" \
-		"$here/host/$1.c" "$tools"/libcpimg*.c -lelf -lz -o "$RUN_DIR/$1"
+	gcc -std=gnu11 -O2 -Wall -Wextra -I"$tests/lib" -I"$tools/include" \
+		"$tests/host/$1.c" "${BUILD:?}/tools/libcpimg.a" -lelf -lz -o "$RUN_DIR/$1"
 }
 
 saw=$RUN_DIR/gcc

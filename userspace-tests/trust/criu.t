@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Debian's CRIU and we, on the same program: see helpers/with_criu.c.
-. "$(dirname "$0")/lib/host.sh"
-. "$(dirname "$0")/lib/criu.sh"
+. "$(dirname "$0")/../lib/host.sh"
+. "$(dirname "$0")/../lib/criu.sh"
 
 if ! with_criu "$RUN_DIR"; then
 	echo "1..0 # SKIP there is no criu here; where Debian has it: apt-get install criu"

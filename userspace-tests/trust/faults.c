@@ -3,8 +3,8 @@
 /*
  * A disk that fails, below /tmp or below swap, and copies from the program that
  * fail: the error comes back, no image is left that is none, the counter stays, and
- * the next incremental image is complete. injected.c is about memory, errors.c and
- * broken.c are about file systems that are full or do not let one.
+ * the next incremental image is complete. injected.c is about memory,
+ * saved/errors.c and broken.c are about file systems that are full or do not let one.
  *
  * /tmp is the ext4 of --disk, mounted anew for each test: some break it for good.
  */
