@@ -13,7 +13,10 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-#include "oracle.h"
+#include "behind.h"
+#include "check.h"
+#include "checkpoint.h"
+#include "ops.h"
 
 #define MOST	64		/* pages at a time */
 
@@ -136,11 +139,6 @@ static long ask(enum job job, uint64_t addr, uint64_t len)
 		fail("the helper is gone");
 	errno = shared->err;
 	return shared->ret;
-}
-
-static uint64_t at_addr(struct range at)
-{
-	return (uintptr_t)page_addr(at.page);
 }
 
 /* To the byte, within some pages; big ones only now and then. */
@@ -812,7 +810,7 @@ static void set_ksm(void)
 	cp_write_file("/sys/kernel/mm/ksm/run", opt.ksm ? "1" : "0");
 }
 
-void more_init(void)
+void behind_init(void)
 {
 	memset(children, 0, sizeof(children));
 	start_helper();
@@ -831,7 +829,7 @@ void more_init(void)
 }
 
 /* Leave nobody behind, whatever happened. */
-void more_exit(void)
+void behind_exit(void)
 {
 	for (unsigned int i = 0; i < MAX_CHILDREN; i++)
 		if (children[i].pid > 0)

@@ -4,13 +4,11 @@
  * has, and what befalls files, with and without the program's doing. A file that takes
  * the name of another is another file, also when an overlay makes it by copying up.
  */
+#include "files.h"
 #include "kinds.h"
-#include "oracle.h"
 
 #define SMALL_PAGES	128U	/* of those that come and go */
 #define POOL		24	/* files of a lower layer: made before it is mounted */
-
-struct file files[NR_FILES];
 
 static const enum kind_nr wanted[] = {
 	KIND_TMPFS, KIND_EXT4, KIND_XFS, KIND_UPPER, KIND_LOWER, KIND_MEMORY_LOWER,
@@ -270,21 +268,6 @@ void files_close(unsigned int file, int fd)
 {
 	if (fd != files[file].fd)
 		close(fd);
-}
-
-/* For each file: nobody can change it, and its name leads to it. */
-void files_who_stays(bool stays[NR_FILES])
-{
-	for (unsigned int i = 0; i < NR_FILES; i++)
-		stays[i] = files[i].used && files[i].named && files[i].local &&
-			   files[i].writer < 0 && i != FILE_RW;
-	for (unsigned int i = 0; i < opt.pages; i++) {
-		const struct page *p = &pages[i];
-
-		if ((p->flags & (P_MAPPED | P_SHARED | P_RO)) == (P_MAPPED | P_SHARED) &&
-		    p->file != NO_FILE)
-			stays[p->file] = false;
-	}
 }
 
 /*

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The oracle's model: what each page of the arena is and holds. */
-#include "oracle.h"
+/* The oracle's model. It does nothing to memory, and knows nobody who does. */
+#include "model.h"
 
 struct page pages[MAX_PAGES];
+struct file files[NR_FILES];
 
 static unsigned char *own;			/* bytes of private pages */
 static uint64_t last_version;
@@ -69,7 +70,6 @@ void model_init(void)
 	own = model_outside(opt.pages * PAGE);
 	for (unsigned int i = 0; i < MAX_PAGES; i++)
 		pages[i].file = NO_FILE;
-	files_init();
 }
 
 unsigned char *model_file(unsigned int file, unsigned int index)
@@ -288,6 +288,21 @@ unsigned int skip_reason(const struct page *p)
 	       p->flags & P_DONTFORK ? CP_SKIP_DONTCOPY :
 	       p->flags & P_DONTDUMP ? CP_SKIP_DONTDUMP :
 	       past_end(p) ? CP_SKIP_FAULT : 0;
+}
+
+/* For each file: nobody can change it, and its name leads to it. */
+void who_stays(bool stays[NR_FILES])
+{
+	for (unsigned int i = 0; i < NR_FILES; i++)
+		stays[i] = files[i].used && files[i].named && files[i].local &&
+			   files[i].writer < 0 && i != FILE_RW;
+	for (unsigned int i = 0; i < opt.pages; i++) {
+		const struct page *p = &pages[i];
+
+		if ((p->flags & (P_MAPPED | P_SHARED | P_RO)) == (P_MAPPED | P_SHARED) &&
+		    p->file != NO_FILE)
+			stays[p->file] = false;
+	}
 }
 
 bool is_readable(const struct page *p)

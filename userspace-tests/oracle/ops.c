@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The oracle's operations on its own memory, and how often each is done. */
-#include "oracle.h"
+/* The oracle's operations on its own memory. */
+#include "checkpoint.h"
+#include "files.h"
+#include "ops.h"
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP	4
 #endif
-
-static uint64_t at_addr(struct range at)
-{
-	return (uintptr_t)page_addr(at.page);
-}
 
 /* Write random bytes, and tell the model. */
 void write_at(struct rng *r, unsigned char *addr, size_t len)
@@ -21,7 +18,7 @@ void write_at(struct rng *r, unsigned char *addr, size_t len)
 	model_write(addr, bytes, len);
 }
 
-static bool op_write_byte(struct rng *r)
+bool op_write_byte(struct rng *r)
 {
 	struct range at;
 	unsigned char *addr;
@@ -36,7 +33,7 @@ static bool op_write_byte(struct rng *r)
 	return true;
 }
 
-static bool op_write_words(struct rng *r)
+bool op_write_words(struct rng *r)
 {
 	struct range at;
 
@@ -49,7 +46,7 @@ static bool op_write_words(struct rng *r)
 	return true;
 }
 
-static bool op_write_range(struct rng *r)
+bool op_write_range(struct rng *r)
 {
 	struct range at;
 	size_t from = 0, len;
@@ -67,7 +64,7 @@ static bool op_write_range(struct rng *r)
 }
 
 /* A little in each of many pages. */
-static bool op_write_many(struct rng *r)
+bool op_write_many(struct rng *r)
 {
 	struct range at;
 
@@ -85,7 +82,7 @@ static bool op_write_many(struct rng *r)
 }
 
 /* Few different contents, for KSM to find. */
-static bool op_write_alike(struct rng *r)
+bool op_write_alike(struct rng *r)
 {
 	static unsigned char bytes[PAGE];
 	struct range at;
@@ -103,7 +100,7 @@ static bool op_write_alike(struct rng *r)
 	return true;
 }
 
-static bool op_read(struct rng *r)
+bool op_read(struct rng *r)
 {
 	struct range at;
 
@@ -152,7 +149,7 @@ static void do_munmap(struct range at)
 	model_unmap(at);
 }
 
-static bool op_mmap_anon(struct rng *r)
+bool op_mmap_anon(struct rng *r)
 {
 	int flags = chance(r, 4) ? MAP_POPULATE : 0;
 	struct range at;
@@ -165,7 +162,7 @@ static bool op_mmap_anon(struct rng *r)
 	return true;
 }
 
-static bool op_mmap_file(struct rng *r)
+bool op_mmap_file(struct rng *r)
 {
 	int flags = chance(r, 4) ? MAP_POPULATE : 0, prot = PROT_READ, fd;
 	bool shared = chance(r, 3), writable = shared && !chance(r, 4);
@@ -193,7 +190,7 @@ static bool op_mmap_file(struct rng *r)
 	return true;
 }
 
-static bool op_mmap_hugetlb(struct rng *r)
+bool op_mmap_hugetlb(struct rng *r)
 {
 	struct range at;
 	void *mem;
@@ -215,7 +212,7 @@ static bool is_hugetlb(const struct page *p)
 	return p->flags & P_HUGETLB;
 }
 
-static bool op_drop_hugetlb(struct rng *r)
+bool op_drop_hugetlb(struct rng *r)
 {
 	struct range at;
 
@@ -227,7 +224,7 @@ static bool op_drop_hugetlb(struct rng *r)
 	return true;
 }
 
-static bool op_munmap(struct rng *r)
+bool op_munmap(struct rng *r)
 {
 	struct range at;
 
@@ -243,7 +240,7 @@ static bool can_be_any(const struct page *p)
 	return is_plain(p) && !(p->flags & P_RO);
 }
 
-static bool op_mprotect(struct rng *r)
+bool op_mprotect(struct rng *r)
 {
 	static const int prots[] = { PROT_NONE, PROT_READ, PROT_READ,
 		PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
@@ -349,7 +346,7 @@ static bool dontunmap_is_known(void)
 	return known;
 }
 
-static bool op_mremap(struct rng *r)
+bool op_mremap(struct rng *r)
 {
 	struct range from, to;
 	int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
@@ -382,7 +379,7 @@ static bool op_mremap(struct rng *r)
 }
 
 /* Grow into what is free behind, or give up the end. */
-static bool op_resize(struct rng *r)
+bool op_resize(struct rng *r)
 {
 	struct range at;
 	unsigned int end, more, nr;
@@ -548,7 +545,7 @@ static bool is_known(const struct advice *a)
 	return *k > 0;
 }
 
-static bool op_madvise(struct rng *r)
+bool op_madvise(struct rng *r)
 {
 	const struct advice *a = advices;
 	unsigned int total = 0, n;
@@ -576,7 +573,7 @@ static bool op_madvise(struct rng *r)
 	return true;
 }
 
-static bool op_collapse(struct rng *r)
+bool op_collapse(struct rng *r)
 {
 	struct range at;
 
@@ -591,7 +588,7 @@ static bool op_collapse(struct rng *r)
 }
 
 /* A fresh huge page, half of the time discarded lazily, which leaves it clean. */
-static bool op_huge_page(struct rng *r)
+bool op_huge_page(struct rng *r)
 {
 	struct range at;
 
@@ -609,7 +606,7 @@ static bool op_huge_page(struct rng *r)
 	return true;
 }
 
-static bool op_mlock(struct rng *r)
+bool op_mlock(struct rng *r)
 {
 	struct range at;
 
@@ -626,7 +623,7 @@ static bool op_mlock(struct rng *r)
 	return true;
 }
 
-static bool op_munlock(struct rng *r)
+bool op_munlock(struct rng *r)
 {
 	struct range at;
 
@@ -645,7 +642,7 @@ static bool is_shared(const struct page *p)
 	return is_plain(p) && p->flags & P_SHARED;
 }
 
-static bool op_msync(struct rng *r)
+bool op_msync(struct rng *r)
 {
 	struct range at;
 
@@ -658,7 +655,7 @@ static bool op_msync(struct rng *r)
 	return true;
 }
 
-static bool op_drop_caches(struct rng *r)
+bool op_drop_caches(struct rng *r)
 {
 	trace("drop caches", 0, 0, 0);
 	if (chance(r, 2))
@@ -667,7 +664,7 @@ static bool op_drop_caches(struct rng *r)
 	return true;
 }
 
-static bool op_audit(struct rng *r)
+bool op_audit(struct rng *r)
 {
 	(void)r;
 	trace("audit", 0, 0, 0);
@@ -675,23 +672,11 @@ static bool op_audit(struct rng *r)
 	return true;
 }
 
-static bool op_checkpoint(struct rng *r)
-{
-	checkpoint(r);
-	return true;
-}
-
-static bool op_failing(struct rng *r)
-{
-	checkpoint_with_limit(r);
-	return true;
-}
-
 /*
  * Nobody writes, all is on the disks, and a tick of the clock has gone by: what can be
  * left to files is. Then one of them changes.
  */
-static bool op_rest(struct rng *r)
+bool op_rest(struct rng *r)
 {
 	trace("rest", 0, 0, 0);
 	sync();
@@ -706,113 +691,6 @@ static bool op_rest(struct rng *r)
 	if (chance(r, 2))
 		checkpoint_all();
 	return true;
-}
-
-static bool op_look_back(struct rng *r)
-{
-	checkpoint_look_back(r);
-	return true;
-}
-
-static bool op_lose(struct rng *r)
-{
-	checkpoint_lose(r);
-	return true;
-}
-
-static bool op_disturb(struct rng *r)
-{
-	writers_disturb(r);
-	return true;
-}
-
-static const struct op {
-	const char	*name;
-	unsigned int	weight;
-	bool		(*fn)(struct rng *r);
-	bool		plain;		/* in --plain too */
-} ops[] = {
-	{ "write_byte",		300, op_write_byte, true },
-	{ "write_words",	200, op_write_words, true },
-	{ "write_range",	120, op_write_range, true },
-	{ "write_many",		20, op_write_many },
-	{ "checkpoint",		22, op_checkpoint, true },
-	{ "read",		80, op_read },
-	{ "write_alike",	30, op_write_alike },
-	{ "mmap_anon",		14, op_mmap_anon },
-	{ "mmap_file",		20, op_mmap_file },
-	{ "mmap_hugetlb",	2, op_mmap_hugetlb },
-	{ "drop_hugetlb",	2, op_drop_hugetlb },
-	{ "munmap",		10, op_munmap },
-	{ "mprotect",		20, op_mprotect },
-	{ "mremap",		30, op_mremap },
-	{ "resize",		8, op_resize },
-	{ "madvise",		80, op_madvise },
-	{ "collapse",		3, op_collapse },
-	{ "huge_page",		3, op_huge_page },
-	{ "mlock",		4, op_mlock },
-	{ "munlock",		6, op_munlock },
-	{ "file_new",		6, op_file_new },
-	{ "file_write",		16, op_file_write },
-	{ "file_close",		8, op_file_close },
-	{ "file_truncate",	1, op_file_truncate },
-	{ "file_cut",		2, op_file_cut },
-	{ "file_grow",		3, op_file_grow },
-	{ "file_unlink",	2, op_file_unlink },
-	{ "file_replace",	3, op_file_replace },
-	{ "file_link",		3, op_file_link },
-	{ "file_chmod",		2, op_file_chmod },
-	{ "msync",		4, op_msync },
-	{ "drop_caches",	2, op_drop_caches },
-	{ "rest",		6, op_rest },
-	{ "look_back",		4, op_look_back },
-	{ "lose",		1, op_lose },
-	{ "audit",		1, op_audit },
-	{ "failing",		1, op_failing },
-	{ "disturb",		20, op_disturb },
-	{ "fork",		6, op_fork },
-	{ "child_ends",		6, op_child_ends },
-	{ "vm_writev",		12, op_vm_writev },
-	{ "proc_mem",		12, op_proc_mem },
-	{ "clear_refs",		3, op_clear_refs },
-	{ "pagemap_scan",	4, op_pagemap_scan },
-	{ "direct_read",	16, op_direct_read },
-	{ "vmsplice_out",	5, op_vmsplice_out },
-	{ "vmsplice_in",	5, op_vmsplice_in },
-	{ "io_uring",		5, op_io_uring },
-	{ "uffd_copy",		5, op_uffd_copy },
-	{ "uffd_move",		8, op_uffd_move },
-	{ "uffd_wp",		5, op_uffd_wp },
-	{ "compact",		1, op_compact },
-};
-
-#define NR_OPS	(sizeof(ops) / sizeof(ops[0]))
-
-static bool enabled(const struct op *op)
-{
-	if (opt.without && strstr(opt.without, op->name))
-		return false;
-	return op->plain || (!opt.plain && (!opt.only || strstr(opt.only, op->name)));
-}
-
-bool do_op(struct rng *r)
-{
-	static unsigned int total;
-	const struct op *op = ops;
-	unsigned int n;
-
-	if (!total) {
-		for (size_t i = 0; i < NR_OPS; i++)
-			if (enabled(&ops[i]))
-				total += ops[i].weight;
-	}
-	for (n = below(r, total); ; op++) {
-		if (!enabled(op))
-			continue;
-		if (n < op->weight)
-			return op->fn(r);
-		n -= op->weight;
-	}
 }
 
 /* What there is at the beginning: 2 MiB of each kind in turn. */

@@ -4,7 +4,18 @@
 /*
  * The oracle: long random sequences of all that can be done to memory, with
  * checkpoints in between; after each the memory is rebuilt from the chain of
- * images and every byte and every hole held against a model. See oracle.h.
+ * images and every byte and every hole held against a model. Who knows whom, each all
+ * of those below it:
+ *
+ *	oracle.c	options, the operations, the loop, shrinking of what failed
+ *	behind.c	operations that dirty bits do not show
+ *	ops.c		operations of this process on its own memory
+ *	checkpoint.c	checkpoints, and the chain that they should make
+ *	files.c		files that memory is mapped from, and what befalls them
+ *	writers.c	threads that write while all that goes on
+ *	check.c		images against the model
+ *	model.c		what each page of the arena, and of those files, is and holds
+ *	log.c		what was told, done and found
  *
  * Without arguments it is a test with a fixed set of seeds. A seed fails the
  * same way again, as far as the kernel lets it, and is shrunk to the operations
@@ -12,67 +23,19 @@
  */
 #include <dirent.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/prctl.h>
 #include <time.h>
 
-#include "oracle.h"
+#include "behind.h"
+#include "checkpoint.h"
+#include "files.h"
+#include "log.h"
+#include "model.h"
+#include "ops.h"
+#include "writers.h"
 
-#define TRACE	64		/* operations remembered */
-
-struct options opt = {
-	.seed = 1, .ops = 10000, .pages = 4096, .every = 1, .shrink = true,
-};
-struct stats stats;
-unsigned long op_now;
-
-static struct {
-	unsigned long	op;
-	const char	*what;
-	uint64_t	a, b, c;
-} traces[TRACE];
-static unsigned long nr_traces;
 static struct timespec started;
 static unsigned long *reached;		/* shared: where a run was when it ended */
-
-void trace(const char *what, uint64_t a, uint64_t b, uint64_t c)
-{
-	unsigned int i = nr_traces++ % TRACE;
-
-	traces[i].op = op_now;
-	traces[i].what = what;
-	traces[i].a = a;
-	traces[i].b = b;
-	traces[i].c = c;
-}
-
-static void print_traces(void)
-{
-	unsigned long i = nr_traces > TRACE ? nr_traces - TRACE : 0;
-
-	for (; i < nr_traces; i++)
-		printf("#   %lu %s 0x%" PRIx64 " 0x%" PRIx64 " 0x%" PRIx64 "\n",
-		       traces[i % TRACE].op, traces[i % TRACE].what,
-		       traces[i % TRACE].a, traces[i % TRACE].b,
-		       traces[i % TRACE].c);
-}
-
-void fail(const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!opt.quiet) {
-		printf("# seed %" PRIu64 ", operation %lu: ", opt.seed, op_now);
-		va_start(ap, fmt);
-		vprintf(fmt, ap);
-		va_end(ap);
-		printf("\n# the last operations (number, what, numbers in hex):\n");
-		print_traces();
-		fflush(stdout);
-	}
-	more_exit();
-	_exit(1);
-}
 
 static void crash(int sig, siginfo_t *info, void *context)
 {
@@ -117,7 +80,7 @@ static void progress(void)
 
 	if (!opt.quiet && now - last > 10)
 		printf("# operation %lu, %s, took %.0f s\n", op_now,
-		       traces[(nr_traces - 1) % TRACE].what, now - last);
+		       last_trace(), now - last);
 	last = now;
 	if (opt.quiet || now < next)
 		return;
@@ -139,6 +102,125 @@ static void summary(void)
 	fflush(stdout);
 }
 
+static bool op_checkpoint(struct rng *r)
+{
+	checkpoint(r);
+	return true;
+}
+
+static bool op_failing(struct rng *r)
+{
+	checkpoint_with_limit(r);
+	return true;
+}
+
+static bool op_look_back(struct rng *r)
+{
+	checkpoint_look_back(r);
+	return true;
+}
+
+static bool op_lose(struct rng *r)
+{
+	checkpoint_lose(r);
+	return true;
+}
+
+static bool op_disturb(struct rng *r)
+{
+	writers_disturb(r);
+	return true;
+}
+
+static const struct op {
+	const char	*name;
+	unsigned int	weight;
+	bool		(*fn)(struct rng *r);
+	bool		plain;		/* in --plain too */
+} ops[] = {
+	{ "write_byte",		300, op_write_byte, true },
+	{ "write_words",	200, op_write_words, true },
+	{ "write_range",	120, op_write_range, true },
+	{ "write_many",		20, op_write_many },
+	{ "checkpoint",		22, op_checkpoint, true },
+	{ "read",		80, op_read },
+	{ "write_alike",	30, op_write_alike },
+	{ "mmap_anon",		14, op_mmap_anon },
+	{ "mmap_file",		20, op_mmap_file },
+	{ "mmap_hugetlb",	2, op_mmap_hugetlb },
+	{ "drop_hugetlb",	2, op_drop_hugetlb },
+	{ "munmap",		10, op_munmap },
+	{ "mprotect",		20, op_mprotect },
+	{ "mremap",		30, op_mremap },
+	{ "resize",		8, op_resize },
+	{ "madvise",		80, op_madvise },
+	{ "collapse",		3, op_collapse },
+	{ "huge_page",		3, op_huge_page },
+	{ "mlock",		4, op_mlock },
+	{ "munlock",		6, op_munlock },
+	{ "file_new",		6, op_file_new },
+	{ "file_write",		16, op_file_write },
+	{ "file_close",		8, op_file_close },
+	{ "file_truncate",	1, op_file_truncate },
+	{ "file_cut",		2, op_file_cut },
+	{ "file_grow",		3, op_file_grow },
+	{ "file_unlink",	2, op_file_unlink },
+	{ "file_replace",	3, op_file_replace },
+	{ "file_link",		3, op_file_link },
+	{ "file_chmod",		2, op_file_chmod },
+	{ "msync",		4, op_msync },
+	{ "drop_caches",	2, op_drop_caches },
+	{ "rest",		6, op_rest },
+	{ "look_back",		4, op_look_back },
+	{ "lose",		1, op_lose },
+	{ "audit",		1, op_audit },
+	{ "failing",		1, op_failing },
+	{ "disturb",		20, op_disturb },
+	{ "fork",		6, op_fork },
+	{ "child_ends",		6, op_child_ends },
+	{ "vm_writev",		12, op_vm_writev },
+	{ "proc_mem",		12, op_proc_mem },
+	{ "clear_refs",		3, op_clear_refs },
+	{ "pagemap_scan",	4, op_pagemap_scan },
+	{ "direct_read",	16, op_direct_read },
+	{ "vmsplice_out",	5, op_vmsplice_out },
+	{ "vmsplice_in",	5, op_vmsplice_in },
+	{ "io_uring",		5, op_io_uring },
+	{ "uffd_copy",		5, op_uffd_copy },
+	{ "uffd_move",		8, op_uffd_move },
+	{ "uffd_wp",		5, op_uffd_wp },
+	{ "compact",		1, op_compact },
+};
+
+#define NR_OPS	(sizeof(ops) / sizeof(ops[0]))
+
+static bool enabled(const struct op *op)
+{
+	if (opt.without && strstr(opt.without, op->name))
+		return false;
+	return op->plain || (!opt.plain && (!opt.only || strstr(opt.only, op->name)));
+}
+
+static bool do_op(struct rng *r)
+{
+	static unsigned int total;
+	const struct op *op = ops;
+	unsigned int n;
+
+	if (!total) {
+		for (size_t i = 0; i < NR_OPS; i++)
+			if (enabled(&ops[i]))
+				total += ops[i].weight;
+	}
+	for (n = below(r, total); ; op++) {
+		if (!enabled(op))
+			continue;
+		if (n < op->weight)
+			return op->fn(r);
+		n -= op->weight;
+	}
+}
+
 /* One run, in this process. Ends in fail(), or returns. */
 static void run(void)
 {
@@ -147,11 +229,13 @@ static void run(void)
 
 	catch_crashes();
 	clock_gettime(CLOCK_MONOTONIC, &started);
-	more_init();
+	before_failing = behind_exit;
+	behind_init();
 	model_init();
+	files_init();
 	ops_init();
 	writers_start(opt.writers);
-	check_init();
+	checkpoint_init();
 	for (op_now = 0; op_now < opt.ops; op_now++) {
 		*reached = op_now;
 		if (opt.seconds && seconds() > opt.seconds)
@@ -174,7 +258,7 @@ static void run(void)
 		     stats.again, stats.same);
 	if (!opt.quiet)
 		summary();
-	more_exit();
+	behind_exit();
 }
 
 /* Those of its threads and children as well. */

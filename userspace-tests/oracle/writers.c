@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "oracle.h"
+#include "writers.h"
 
 #define AREA_PAGES	64
 #define AREA_WORDS	(AREA_PAGES * PAGE / 8)

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Checkpoints, each followed by a look at its image. */
+#ifndef CHECKPOINT_H
+#define CHECKPOINT_H
+
+#include "model.h"
+
+void checkpoint_init(void);
+void checkpoint(struct rng *r);
+void checkpoint_all(void);
+void checkpoint_with_limit(struct rng *r);
+void checkpoint_lose(struct rng *r);
+void checkpoint_look_back(struct rng *r);
+
+#endif /* CHECKPOINT_H */
