@@ -40,6 +40,23 @@ check_userspace() {
 	verdict "tests and tools compile without a warning" "$out/userspace"
 }
 
+# Of the tests that were just compiled; and of programs for the host, and the oracle's
+# main file, which the Makefile compiles to no object.
+check_rooms() {
+	local file obj=$out/tests/obj
+	mkdir -p "$obj"/{host,fuzz}
+	(
+		cd "$top/userspace-tests"
+		for file in host/*.c fuzz/*.c; do
+			gcc -MM -MF "$obj/${file%.c}.d" -MT "$file" -Ilib -I../userspace-tools/include "$file"
+		done
+		musl-gcc -c -Ilib -I../userspace-tools/include -isystem "$work/headers/include" \
+			-o "$obj/oracle/oracle.o" oracle/oracle.c
+		"$top/scripts/check-rooms.py" . "$obj" "$out/oracle.graph"
+	) >"$out/rooms" 2>&1 || echo "not checked" >>"$out/rooms"
+	verdict "no file outside lib/ for two rooms, no circle (the oracle: $out/oracle.graph)" "$out/rooms"
+}
+
 check_header() {
 	local header=include/uapi/linux/cp_range.h
 	local copy=$top/userspace-tools/include/linux/cp_range.h
@@ -140,6 +157,7 @@ check_coccinelle() {
 
 check_shell
 check_userspace
+check_rooms
 check_header
 if [ "${#series[@]}" = 0 ]; then
 	say "      the series is empty: nothing more to check"

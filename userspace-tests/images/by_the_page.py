@@ -3,9 +3,10 @@
 """A reader of images by the page: written from cp_image(5) and elf(5) alone.
 usage: by_the_page.py [--root FOLDER] verify IMAGE | runs IMAGE | read IMAGE START END
 Files that memory was mapped from are looked for below FOLDER."""
-import bisect, collections, os, struct, sys, zlib
+import bisect, collections, contextlib, os, struct, sys, zlib
 
 root = ''
+WRONG = ValueError, OSError, struct.error
 NOTE, SAME, SKIPPED, PN_XNUM = 4, 0x6c637001, 0x6c637002, 65535
 CLASSES = {(1, True): 'DATA', (1, False): 'HOLE', (SAME, False): 'SAME', (SKIPPED, False): 'SKIPPED'}
 Run = collections.namedtuple('Run', 'start end name flags offset reason')
@@ -25,47 +26,45 @@ class Elf:
         self.ident = self.at(0, min(16, self.size)).ljust(16, b'\0')
         self.need(any(self.ident), 'was never finished')
         self.need(self.ident[:4] == b'\x7fELF' and self.ident[4] in (1, 2) and self.ident[5] == 1, 'no ELF file')
-        self.wide = wide = self.ident[4] == 2
+        self.wide = self.ident[4] == 2
+        word, row, ehdr, phdr, shdr = ('Q', '<2I6Q', 64, 56, 64) if self.wide else ('I', '<8I', 52, 32, 40)
         (self.type, self.machine, version, entry, self.phoff, self.shoff, _, ehsize, phentsize, count, shentsize,
-         shnum, shstrndx) = struct.unpack('<HHI3QI6H' if wide else '<HHI3II6H', self.at(16, 48 if wide else 36))
-        many, self.section = count == PN_XNUM, b''
-        if many:
-            self.section = self.at(self.shoff, 64 if wide else 40)
-            count = struct.unpack_from('<I', self.section, 44 if wide else 28)[0]
+         shnum, shstrndx) = struct.unpack(f'<HHI3{word}I6H', self.at(16, ehdr - 16))
+        many = count == PN_XNUM
+        self.section = self.at(many * self.shoff, many * shdr)
+        count = struct.unpack(f'<2I4{word}2I2{word}', self.section)[7] if many else count
         self.odd = self.ident[6:] != b'\1' + bytes(9) or not many and self.shoff or (    # as no image is
-            version, entry, ehsize, phentsize, shentsize, shnum, shstrndx) != (
-            (1, 0, 64, 56, many * 64, many, 0) if wide else (1, 0, 52, 32, many * 40, many, 0))
-        self.table = self.at(self.phoff, count * (56 if wide else 32))
-        self.headers = [h if wide else (h[0], h[6], *h[1:6], h[7])      # p_flags is elsewhere with 32 bits
-                        for h in struct.iter_unpack('<2I6Q' if wide else '<8I', self.table)]
+            version, entry, ehsize, phentsize, shentsize, shnum, shstrndx) != (1, 0, ehdr, phdr, many * shdr, many, 0)
+        self.table = self.at(self.phoff, count * phdr)
+        self.headers = [h if self.wide else (h[0], h[6], *h[1:6], h[7])      # p_flags is elsewhere with 32 bits
+                        for h in struct.iter_unpack(row, self.table)]
     def need(self, good, what):
         if not good:
             raise ValueError(f'{self.path}: {what}')
     def at(self, offset, size):
         self.need(offset + size <= self.size, 'is cut off')
         return read(self.path, offset, size)
-    def notes(self, offset, size):      # name, type, content, where that begins
-        data, pos = self.at(offset, size), 0
-        while pos < size:
-            name, length, kind = struct.unpack_from('<III', data, pos)
-            body = pos + 12 + (name + 3 & ~3)
-            self.need(body + length <= size, 'a note is longer than the notes')
-            yield data[pos + 12:pos + 12 + name], kind, data[body:body + length], body
-            pos = body + (length + 3 & ~3)
+    def notes(self, *wanted):       # of that name and type: the content, all notes beside it, where in these
+        for data, pos in [(self.at(h[2], h[5]), 0) for h in self.headers if h[0] == NOTE]:
+            while pos < len(data):
+                name, length, kind = struct.unpack_from('<III', data, pos)
+                body = pos + 12 + (name + 3 & ~3)
+                self.need(body + length <= len(data), 'a note is longer than the notes')
+                if (data[pos + 12:pos + 12 + name], kind) == wanted:
+                    yield data[body:body + length], data, body
+                pos = body + (length + 3 & ~3)
 
 class Image(Elf):
     def __init__(self, path):
         super().__init__(path)
         need = self.need
         need(self.type == 4 and self.headers and self.headers[0][0] == NOTE, 'no core file')
-        at, size = self.headers[0][2], self.headers[0][5]
-        notes = list(self.notes(at, size))
-        own = [n for n in notes if n[:2] == (b'CP_RANGE\0', 0x43505247)]
+        own = list(self.notes(b'CP_RANGE\0', 0x43505247))
         need(own, 'a core file, but no image')
-        self.own = n = Own._make(struct.unpack_from('<6I13Q16s16s40s2I', own[0][2]))
-        need(n.version >= 1 and 208 <= n.size <= len(own[0][2]), f'version {n.version}, of {n.size} bytes')
-        data, crc = self.at(at, size), own[0][3] + 200
-        crc = zlib.crc32(data[:crc] + bytes(4) + data[crc + 4:] + self.table + self.section)
+        content, data, at = own[0]
+        self.own = n = Own._make(struct.unpack_from('<6I13Q16s16s40s2I', content))
+        need(n.version >= 1 and 208 <= n.size <= len(content), f'version {n.version}, of {n.size} bytes')
+        crc = zlib.crc32(data[:at + 200] + bytes(4) + data[at + 204:] + self.table + self.section)
         need(crc == n.crc, f'damaged: the checksum is {crc:#x}, and {n.crc:#x} in the note')
         need(not self.odd and self.machine in (3, 62), 'damaged: the ELF header')
         need(self.size == max(self.phoff + len(self.table), self.shoff + len(self.section)), 'not as long as it was')
@@ -82,8 +81,7 @@ class Image(Elf):
             self.runs.append(Run(start, last, name, flags, offset, reason))
         need(pages == collections.Counter(DATA=n.data, SAME=n.same, HOLE=n.hole, SKIPPED=n.skipped) and
              n.runs == len(self.runs), 'its counts are wrong')
-        self.starts = [run.start for run in self.runs]
-        self.maps = [m for note in notes if note[:2] == (b'CP_RANGE\0', 0x43504649) for m in self.read_maps(note[2])]
+        self.maps = [m for note in self.notes(b'CP_RANGE\0', 0x43504649) for m in self.read_maps(note[0])]
     def read_maps(self, content):       # start, end, offset, its File, the file's name
         version, per_file, per_map, files, maps, names = struct.unpack_from('<6I', content)
         at = 24 + per_file * files
@@ -102,8 +100,7 @@ class Image(Elf):
         stat = os.stat(path)
         same = (stat.st_size, stat.st_mtime_ns) == (file.size, file.mtime * 10**9 + file.mtime_nsec) and (
             (stat.st_ino, stat.st_ctime_ns) == (file.ino, file.ctime * 10**9 + file.ctime_nsec) or
-            build_id and any(note[:3] == (b'GNU\0', 3, build_id) for elf in [Elf(path)] for h in elf.headers
-                             if h[0] == NOTE for note in elf.notes(h[2], h[5])))
+            build_id and any(note[0] == build_id for note in Elf(path).notes(b'GNU\0', 3)))
         self.need(same, f'{a:#x} is in {path}, which has changed')
         self.need(offset + b - start <= file.size + -file.size % page, f'{a:#x} is past the end of {path}')
         return path, offset + a - start
@@ -111,12 +108,10 @@ class Image(Elf):
 def parent_of(image):
     folder, own = os.path.dirname(image.path), image.own
     for name in [os.fsdecode(own.parent.split(b'\0')[0])] + os.listdir(folder or '.'):
-        try:
+        with contextlib.suppress(*WRONG):
             parent = Image(os.path.join(folder, os.path.basename(name)))
             if parent.own.id == own.parent_id:
                 return parent
-        except (ValueError, OSError, struct.error):
-            pass
     image.need(False, 'its parent is not beside it, or damaged')
 
 def resolve(chain, start, end):     # yields: start, end, the newest image's run, image and run that answer
@@ -124,10 +119,10 @@ def resolve(chain, start, end):     # yields: start, end, the newest image's run
     while todo:
         k, a, b, asked = todo.pop()
         chain[0].need(k < len(chain), f'{a:#x}: no image of the chain has it')
-        im = chain[k]
-        i = bisect.bisect(im.starts, a)
+        im, i = chain[k], bisect.bisect(chain[k].runs, a, key=lambda run: run.start)
         run = im.runs[i - 1] if i and a < im.runs[i - 1].end else None
-        stop = min([b] + [x for x in (im.own.start, im.own.end) if x > a] + ([run.end] if run else im.starts[i:i + 1]))
+        edges = [x for near in im.runs[max(i - 1, 0):i + 1] for x in near[:2]]
+        stop = min(x for x in [b, im.own.start, im.own.end] + edges if x > a)
         todo += [(k, stop, b, asked)] * (stop < b)
         if asked and not im.own.start <= a < im.own.end or run and run.name == 'SAME':
             todo.append((k + 1, a, stop, asked or run))
@@ -155,11 +150,10 @@ def main(command, path, *ends):
         sys.stdout.buffer.write((read(*where, size) if where else b'').ljust(size, b'\0'))
 
 if __name__ == '__main__':
-    root = sys.argv[2] if sys.argv[1:2] == ['--root'] else ''
-    words = sys.argv[3 if root else 1:]
+    root, words = (sys.argv[2], sys.argv[3:]) if sys.argv[1:2] == ['--root'] else ('', sys.argv[1:])
     if words[:1] not in (['verify'], ['runs'], ['read']) or len(words) != (4 if words[0] == 'read' else 2):
         sys.exit(__doc__)
     try:
         main(*words)
-    except (ValueError, OSError, struct.error) as error:
+    except WRONG as error:
         sys.exit(f'by_the_page.py: {error}')

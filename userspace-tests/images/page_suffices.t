@@ -32,6 +32,7 @@ import os, re, struct, subprocess, sys, zlib
 import by_the_page as page
 
 CPIMG, page.root = os.environ['CPIMG'], 'root'
+OURS = OWN, FILES = 0x43505247, 0x43504649      # types of notes
 
 def cpimg(*words):
     return subprocess.run([CPIMG, *words], check=True, capture_output=True).stdout
@@ -58,7 +59,7 @@ def data(a, b, im, run):
 
 def by_nt_file(im):
     """start, end, offset, as the kernel's note for debuggers has them, which the reader does not use"""
-    content, = [note[2] for note in im.notes(*im.headers[0][2:6:3]) if note[:2] == (b'CORE\0', 0x46494c45)]
+    content, = [note[0] for note in im.notes(b'CORE\0', 0x46494c45)]
     word = 'Q' if im.wide else 'I'
     count, unit = struct.unpack_from(f'<2{word}', content)
     words = struct.unpack_from(f'<{2 + 3 * count}{word}', content)[2:]
@@ -165,9 +166,9 @@ def forge(path, copy, change):
     with open(path, 'rb') as file:
         data = bytearray(file.read())
     at, size = im.headers[0][2], im.headers[0][5]
-    notes = {note[1]: at + note[3] for note in im.notes(at, size) if note[0] == b'CP_RANGE\0'}
-    own = notes[0x43505247]
-    change(data, own, notes.get(0x43504649), im)
+    notes = {kind: at + note[2] for kind in OURS for note in im.notes(b'CP_RANGE\0', kind)}
+    own = notes[OWN]
+    change(data, own, notes.get(FILES), im)
     data[own + 200:own + 204] = bytes(4)
     end = im.phoff + len(im.table)
     struct.pack_into('<I', data, own + 200, zlib.crc32(data[at:at + size] + data[im.phoff:end] + im.section))
