@@ -31,11 +31,14 @@ check_shell() {
 }
 
 check_userspace() {
+	local file
 	make --no-print-directory -k -j"$JOBS" -C "$top/userspace-tests" OUT="$out/tests" \
 		LINUX="$linux" HEADERS="$work/headers/include" >"$out/userspace.log" 2>&1 || true
 	make --no-print-directory -k -j"$JOBS" -C "$top/userspace-tools" OUT="$out/tools" \
 		>>"$out/userspace.log" 2>&1 || true
-	musl-gcc -O2 -Wall -Wextra -c -o /dev/null "$top/scripts/init.c" >>"$out/userspace.log" 2>&1 || true
+	for file in init shell; do
+		compile_for_guest "$top/scripts/$file.c" "$out/$file" >>"$out/userspace.log" 2>&1 || true
+	done
 	grep -E '(warning|error):|\*\*\*' "$out/userspace.log" >"$out/userspace" || true
 	verdict "tests and tools compile without a warning" "$out/userspace"
 }
@@ -55,6 +58,16 @@ check_rooms() {
 		"$top/scripts/check-rooms.py" . "$obj" "$out/oracle.graph"
 	) >"$out/rooms" 2>&1 || echo "not checked" >>"$out/rooms"
 	verdict "no file outside lib/ for two rooms, no circle (the oracle: $out/oracle.graph)" "$out/rooms"
+}
+
+# The last run of bench/cost.c, on this kernel, if there was one.
+check_figures() {
+	local run=$BUILD/run/cost.normal.tap
+	[ "$KERNEL" = "$default_kernel" ] || return 0
+	grep -qx "# Linux $KERNEL" "$run" 2>/dev/null || run=
+	"$top/scripts/check-figures.py" "$top/README.md" "$patches/0000-cover-letter.txt" \
+		${run:+"$run"} >"$out/figures" 2>&1 || echo "not checked" >>"$out/figures"
+	verdict "README and the cover letter say the same figures${run:+, and $run}" "$out/figures"
 }
 
 check_header() {
@@ -158,6 +171,7 @@ check_coccinelle() {
 check_shell
 check_userspace
 check_rooms
+check_figures
 check_header
 if [ "${#series[@]}" = 0 ]; then
 	say "      the series is empty: nothing more to check"

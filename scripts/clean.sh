@@ -13,7 +13,7 @@ for kernel in "$top"/kernel-patches/*/; do
 		rm -rf "$made"/{normal,debug,off,plain,coverage,check,each} "$made"/headers*
 	fi
 done
-rm -rf "$BUILD"/{tests,tools,coverage,fuzz,run,bench,selftests,initramfs,initramfs.cpio} \
+rm -rf "$BUILD"/{tests,tools,coverage,fuzz,run,bench,selftests,initramfs,initramfs.cpio{,.new}} \
 	"$BUILD"/{init.log,shell,accelerator}
 
 rmdir --ignore-fail-on-non-empty "$BUILD"

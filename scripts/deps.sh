@@ -87,5 +87,5 @@ fi
 
 say "  installing with apt-get${root:+ (through sudo)}:$missing"
 install || { update "the install failed, the lists may be old"; install; } ||
-	die "apt-get could not install:$missing (a kernel source that it cannot find: Debian 12 has linux-source-6.12 in bookworm-security, which has to be in /etc/apt/sources.list)"
+	die "apt-get could not install:$missing (a kernel source that it cannot find: Debian 12 has $(setting package) in bookworm-security, which has to be in /etc/apt/sources.list)"
 say "  installed ($(elapsed))"

@@ -13,7 +13,7 @@ mkdir -p "$stage" "$BUILD/tests"
 
 if [ "$top/scripts/init.c" -nt "$stage/init" ]; then
 	logged "$BUILD/init.log" "compiling init" \
-		musl-gcc -static -O2 -Wall -Wextra -o "$stage/init" "$top/scripts/init.c"
+		compile_for_guest "$top/scripts/init.c" "$stage/init"
 fi
 if [ -f "$image" ] &&
    [ -z "$(find "$stage/init" "$BUILD/tests" "$0" -newer "$image" ! -name '*.d')" ]; then

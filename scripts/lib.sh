@@ -55,7 +55,8 @@ build_folder() {	# PATH
 	printf '%s\n' "$path"
 }
 
-KERNEL=${KERNEL:-$(sed -n 's/^DEFAULT_KERNEL := //p' "$top/Makefile")}
+default_kernel=$(sed -n 's/^DEFAULT_KERNEL := //p' "$top/Makefile")
+KERNEL=${KERNEL:-$default_kernel}
 build_link=$(realpath -ms -- "${BUILD:-$top/build}")
 BUILD=$(build_folder "$build_link")
 JOBS=${JOBS:-$(nproc)}
@@ -130,6 +131,16 @@ logged() {
 		tail -n 25 "$log" >&2
 		die "$what failed; all of its output is in $log"
 	fi
+}
+
+# guests_of FILE: the options of guest.sh that a test asks for, a line for each guest.
+guests_of() {
+	sed -n 's|^[/ ]\*\+ *guest: *\([^*]*\)\(\*/\)\?$|\1|p' "$1"
+}
+
+# What runs before there is anything in the guest: init and the shell.
+compile_for_guest() {	# SOURCE PROGRAM
+	musl-gcc -static -O2 -Wall -Wextra -o "$2" "$1"
 }
 
 # setting NAME: a value of kernel-patches/<version>/source

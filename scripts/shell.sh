@@ -11,5 +11,5 @@ if [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1; then
 fi
 say "(Install busybox-static for a better one.)"
 [ "$BUILD/shell" -nt "$top/scripts/shell.c" ] ||
-	musl-gcc -static -O2 -Wall -Wextra -o "$BUILD/shell" "$top/scripts/shell.c"
+	compile_for_guest "$top/scripts/shell.c" "$BUILD/shell"
 exec "$top/scripts/guest.sh" --tty --add "$BUILD/shell:/bin/shell" "$@" -- /bin/shell

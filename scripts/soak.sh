@@ -32,6 +32,12 @@ one_of() {	# VARIABLE VALUE...
 	printf -v "$name" %s "$1"
 }
 
+# With the memory and disks that the test has; how many processors is what is random.
+machine_of() {	# ROOM/NAME
+	read -ra machine < <(guests_of "$top/userspace-tests/$1.c")
+	program=("/tests/${1##*/}")
+}
+
 choose() {
 	local ops=$1
 	RANDOM=$seed
@@ -45,13 +51,15 @@ choose() {
 		guest+=(--append "preempt=$preempt")
 	fi
 	case $((RANDOM % 10)) in
-	0)	guest+=(--mem 384) program=(/tests/random_calls "$ops" "$seed") ;;
-	1)	guest+=(--mem 384) program=(/tests/survives) ;;
-	*)	guest+=(--mem 384 --swap 256 --disk 64 --disk xfs:300)
-		program=(/tests/oracle --seed "$seed" --ops "$ops")
+	0)	machine_of trust/random_calls
+		program+=("$ops" "$seed") ;;
+	1)	machine_of trust/survives ;;
+	*)	machine_of oracle/oracle
+		program+=(--seed "$seed" --ops "$ops")
 		[ "$smp" = 1 ] || program+=(--threads $((RANDOM % smp)))
 		[ $((RANDOM % 3)) != 0 ] || program+=(--ksm) ;;
 	esac
+	guest=("${machine[@]}" "${guest[@]}")
 }
 
 # What the programs say they have done.

@@ -7,6 +7,7 @@
 # lines "/* guest: OPTIONS */" (options of guest.sh), in a fresh guest; $RUN_DIR in them
 # is room for its files. A .t runs here and finds guest.sh in $GUEST, the test programs
 # in $TESTS_DIR, room in $RUN_DIR. CP_VARIANT says which kernel: normal, debug or coverage.
+# What a .c said last stays in $RUN_DIR.tap.
 . "$(dirname "$0")/lib.sh"
 
 file=$1
@@ -32,9 +33,12 @@ run() {	# MORE-OPTIONS
 	return "$status"
 }
 
-mapfile -t guests < <(sed -n 's|^[/ ]\*\+ *guest: *\([^*]*\)\(\*/\)\?$|\1|p' "$file")
+said=$RUN_DIR.tap
+mkdir -p "$BUILD/run"
+trap 'echo "# Linux $KERNEL" >>"$said"' EXIT
+mapfile -t guests < <(guests_of "$file")
 if [ "${#guests[@]}" -le 1 ]; then
-	run "${guests[0]:-}"
+	run "${guests[0]:-}" | tee "$said"
 	exit
 fi
 
@@ -52,5 +56,5 @@ failed=0
 	/^# exit status/	{ bad = $4 }
 				{ print; fflush() }
 	END			{ print "1.." plan + 0; exit bad }
-' || failed=$?
+' | tee "$said" || failed=$?
 exit "$failed"

@@ -9,7 +9,7 @@ saw=$RUN_DIR/output
 copy="$RUN_DIR/it's a folder: one, two"
 export XDG_CACHE_HOME=$RUN_DIR/cache
 
-plan 9
+plan 11
 
 # Make for that copy, which gets nothing from the make above us.
 make_there() {
@@ -21,6 +21,10 @@ rm -rf "$copy" "$XDG_CACHE_HOME"
 mkdir -p "$copy"
 (cd "$top" && cp -a Makefile scripts kernel-patches userspace-tools userspace-tests "$copy")
 find "$copy" -exec touch -d '1 hour ago' {} +
+list() {
+	find "$copy" -printf '%P %y %m %s\n' | sort
+}
+list >"$RUN_DIR/list"
 
 make_there tools
 ok "make tools, where make and kbuild cannot have the folder's name"
@@ -46,6 +50,17 @@ rm -r "$copy/build"
 make_there tools && make_there distclean && [ ! -e "$copy/build" ] && [ ! -L "$copy/build" ] &&
 	[ -z "$(ls -A "$XDG_CACHE_HOME")" ]
 ok "make distclean: the link and the folder are gone"
+rm -rf "$copy/dest dir"
+list | diff "$RUN_DIR/list" - >"$saw"
+ok "all else is as it was"
+# As if all had been made that a script makes, by what they call it.
+for name in $(grep -oh '\$BUILD/[a-z][a-z.-]*' "$top"/Makefile "$top"/scripts/*.sh | sort -u); do
+	mkdir -p "$RUN_DIR/all/${name#*/}"
+done
+mkdir -p "$RUN_DIR/all/6.12/linux"
+[ "$(find "$RUN_DIR/all" -mindepth 1 | wc -l)" -gt 8 ] &&
+	make_there BUILD="$RUN_DIR/all" distclean && [ ! -e "$RUN_DIR/all" ]
+ok "make distclean: nothing is left of what a script makes"
 
 # in_folder FOLDER PROGRAM runs itself, which ends with 2 since it is told nothing.
 guest() {

@@ -5,11 +5,8 @@
 # their memory when they saved it (helpers/story.h says what there is to find).
 . "$(dirname "$0")/../lib/host.sh"
 
-sanitize='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
 cpimg=$RUN_DIR/tools/cpimg
 saw=$RUN_DIR/output
-python=python3
-[ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
 FIELD=0x20000000 SIZE=+1M
 
 plan 122

@@ -8,8 +8,6 @@
 . "$(dirname "$0")/../../scripts/disk.sh"
 
 saw=$RUN_DIR/output
-python=python3
-[ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$tests/images CPIMG=${BUILD:?}/tools/cpimg
 cd "$RUN_DIR" || exit 1
 

@@ -8,7 +8,7 @@
 selftests=$(find "${BUILD:?}"/*/linux/tools/testing/selftests -maxdepth 0 2>/dev/null | head -n 1)
 program=$RUN_DIR/reader
 lib=$RUN_DIR/tools/libcpimg.a
-flags='-std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+flags="-std=gnu11 -O1 -g $sanitize"
 
 # shellcheck disable=SC2086	# a list
 build() {

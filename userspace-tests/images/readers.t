@@ -80,8 +80,6 @@ fi
 ok "dynamic by libc: gdb: stands in the libc's syscall()"
 
 # Debian's packages are for Debian's python, which may not be the first in PATH.
-python=python3
-[ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
 if $python -c 'import elftools' 2>/dev/null; then
 	saw=$RUN_DIR/pyelftools
 	$python - "$RUN_DIR/static" >"$saw" 2>&1 <<'END'

@@ -7,8 +7,6 @@
 . "$(dirname "$0")/../lib/host.sh"
 
 cpimg=${BUILD:?}/tools/cpimg
-python=python3
-[ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
 
 plan 36
 

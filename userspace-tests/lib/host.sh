@@ -11,6 +11,10 @@ export LC_ALL=C
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 top=${tests%/*}
 tools=$top/userspace-tools
+# with Debian's modules, whatever else is called python3
+python=python3
+[ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
+sanitize='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
 count=0
 
 plan() {	# NUMBER

@@ -18,7 +18,6 @@
 . "$(dirname "$0")/../lib/host.sh"
 . "$(dirname "$0")/../../scripts/disk.sh"
 
-PATH=$PATH:/usr/sbin:/sbin
 crashes=${CRASHES:-40}
 seed=${SEED:-$RANDOM}
 per_guest=100		# crashes made of the log of one guest
