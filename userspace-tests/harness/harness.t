@@ -22,7 +22,7 @@ mkdir -p "$copy"
 (cd "$top" && cp -a Makefile scripts kernel-patches userspace-tools userspace-tests "$copy")
 find "$copy" -exec touch -d '1 hour ago' {} +
 list() {
-	find "$copy" -printf '%P %y %m %s\n' | sort
+	find "$copy" -mindepth 1 -type d -printf '%P %m\n' -o -printf '%P %y %m %s\n' | sort
 }
 list >"$RUN_DIR/list"
 
@@ -54,7 +54,9 @@ rm -rf "$copy/dest dir"
 list | diff "$RUN_DIR/list" - >"$saw"
 ok "all else is as it was"
 # As if all had been made that a script makes, by what they call it.
-for name in $(grep -oh '\$BUILD/[a-z][a-z.-]*' "$top"/Makefile "$top"/scripts/*.sh | sort -u); do
+# shellcheck disable=SC2016	# the variable's name
+grep -oh '\$BUILD/[a-z][a-z.-]*' "$top"/Makefile "$top"/scripts/*.sh |
+while read -r name; do
 	mkdir -p "$RUN_DIR/all/${name#*/}"
 done
 mkdir -p "$RUN_DIR/all/6.12/linux"
