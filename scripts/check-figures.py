@@ -76,7 +76,7 @@ if not problems:
 if sys.argv[3:] and not problems:
     measured_by = sys.argv[3]
     run = rows(open(measured_by).read(), measured_by,
-               ("write(2)", rf"256 MiB, write\(2\) of all at once: +{NUMBER} M"),
+               ("write(2)", rf"256 MiB, write\(2\), all at once: +{NUMBER} M"),
                ("write(2) in pieces", rf"256 MiB, write\(2\), 64 KiB at a time: +{NUMBER} M"),
                ("cp_range()", rf"256 MiB, cp_range\(\): +{NUMBER} M"),
                ("not read", rf"1 GiB read and not written: .* not used: +{NUMBER} M"),
