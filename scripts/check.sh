@@ -60,11 +60,11 @@ check_rooms() {
 	verdict "no file outside lib/ for two rooms, no circle (the oracle: $out/oracle.graph)" "$out/rooms"
 }
 
-# The last run of bench/cost.c, on this kernel, if there was one.
+# The last run of bench/cost.c, if it was on this kernel and came to its end.
 check_figures() {
 	local run=$BUILD/run/cost.normal.tap
 	[ "$KERNEL" = "$default_kernel" ] || return 0
-	grep -qx "# Linux $KERNEL" "$run" 2>/dev/null || run=
+	grep -qx "# Linux $KERNEL" "$run" 2>/dev/null && grep -q '^# Totals:' "$run" || run=
 	"$top/scripts/check-figures.py" "$top/README.md" "$patches/0000-cover-letter.txt" \
 		${run:+"$run"} >"$out/figures" 2>&1 || echo "not checked" >>"$out/figures"
 	verdict "README and the cover letter say the same figures${run:+, and $run}" "$out/figures"
