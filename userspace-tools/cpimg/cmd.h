@@ -10,7 +10,7 @@
 
 #include <cpimg.h>
 
-#include "../libcpimg.h"
+#include "../libcpimg/internal.h"
 
 /* What cpimg exits with. */
 enum {

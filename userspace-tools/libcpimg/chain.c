@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "libcpimg.h"
+#include "internal.h"
 
 struct cpimg_chain {
 	struct cpimg		**img;		/* the full one first */

@@ -13,7 +13,7 @@
 #include <gelf.h>
 #include <libelf.h>
 
-#include "libcpimg.h"
+#include "internal.h"
 
 #ifndef NT_GNU_BUILD_ID
 #define NT_GNU_BUILD_ID	3

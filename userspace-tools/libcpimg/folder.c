@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libcpimg.h"
+#include "internal.h"
 
 struct cpimg_folder {
 	struct cpimg_entry	*entry;		/* the newest first */

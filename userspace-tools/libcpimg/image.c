@@ -21,7 +21,7 @@
 #include <libelf.h>
 #include <zlib.h>
 
-#include "libcpimg.h"
+#include "internal.h"
 
 /*
  * A sparse file can claim any size. These are far beyond what a kernel writes

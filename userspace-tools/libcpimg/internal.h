@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What the files of libcpimg and cpimg share, and other programs do not see. */
-#ifndef LIBCPIMG_H
-#define LIBCPIMG_H
+#ifndef LIBCPIMG_INTERNAL_H
+#define LIBCPIMG_INTERNAL_H
 
 #include <pthread.h>
 #include <sys/stat.h>
@@ -68,4 +68,4 @@ bool cpimg_overlaps(const struct cpimg *img, uint64_t start, uint64_t end);
 bool cpimg_chain_overlaps(const struct cpimg_chain *chain, uint64_t start,
 			  uint64_t end);
 
-#endif /* LIBCPIMG_H */
+#endif /* LIBCPIMG_INTERNAL_H */

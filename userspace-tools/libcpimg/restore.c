@@ -20,7 +20,7 @@
 
 #include <elf.h>
 
-#include "libcpimg.h"
+#include "internal.h"
 
 /* Newer than some libcs; the numbers are the kernel's for good. */
 #ifndef MADV_REMOVE
