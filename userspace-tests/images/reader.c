@@ -20,7 +20,7 @@
 #include <cpimg.h>
 #include "compose.h"
 #include "harness.h"
-#include "libcpimg.h"
+#include "libcpimg/internal.h"
 
 static char dir[4000];
 
