@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libcpimg - files: whose core file is this, and is that mapped file what it was?
+ * libcpimg - mapped files: what an image says of them, and are they still that?
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,114 +13,163 @@
 #include <gelf.h>
 #include <libelf.h>
 
-#include "internal.h"
+#include "image.h"
 
 #ifndef NT_GNU_BUILD_ID
 #define NT_GNU_BUILD_ID	3
 #endif
 
-/* What a core file of a large program has, and no more than can be looked at. */
-#define MAX_NOTES	(1U << 20)
-
-/*
- * An ELF file of either class and byte order, without libelf, which sizes tables by
- * what a file claims.
- */
-struct elf_view {
-	int	fd;
-	bool	wide;
-	bool	big;
+/* Where the parts of struct cp_files are in its note. */
+struct files {
+	struct cp_files		head;
+	const unsigned char	*file;
+	const unsigned char	*map;
+	const char		*names;
 };
 
-static bool read_at(const struct elf_view *v, uint64_t at, void *buf, size_t len)
+static struct files files_in(const unsigned char *desc)
 {
-	return at <= INT64_MAX && pread(v->fd, buf, len, at) == (ssize_t)len;
+	struct files f;
+
+	memcpy(&f.head, desc, sizeof(f.head));
+	f.file = desc + sizeof(f.head);
+	f.map = f.file + (size_t)f.head.nr_files * f.head.file_size;
+	f.names = (const char *)f.map + (size_t)f.head.nr_maps * f.head.map_size;
+	return f;
 }
 
-static uint64_t number(const struct elf_view *v, const unsigned char *p, size_t size)
+static struct cp_file file_in(const struct files *f, size_t i)
 {
-	uint64_t n = 0;
+	struct cp_file file;
 
-	for (size_t i = 0; i < size; i++)
-		n = n << 8 | p[v->big ? i : size - 1 - i];
-	return n;
+	memcpy(&file, f->file + i * f->head.file_size, sizeof(file));
+	return file;
 }
 
-/* 1: the note is among them, 0: it is not, -1: cannot be told */
-static int peek_notes(const struct elf_view *v, uint64_t at, uint64_t size,
-		      struct cp_note *note)
+static struct cp_map map_in(const struct files *f, size_t i)
 {
-	static const char owner[] = CP_NOTE_OWNER;
-	uint64_t end;
+	struct cp_map map;
 
-	if (__builtin_add_overflow(at, size, &end))
-		return -1;
-	for (unsigned int i = 0; at < end; i++) {
-		unsigned char h[12 + sizeof(owner)] = { 0 };
-		uint64_t name, desc;
+	memcpy(&map, f->map + i * f->head.map_size, sizeof(map));
+	return map;
+}
 
-		if (i == MAX_NOTES || end - at < 12 || !read_at(v, at, h, 12))
-			return -1;
-		name = (number(v, h, 4) + 3) & ~3ULL;
-		desc = (number(v, h + 4, 4) + 3) & ~3ULL;
-		if (name + desc > end - at - 12)
-			return -1;
-		if (number(v, h, 4) == sizeof(owner) &&
-		    number(v, h + 8, 4) == CP_NOTE_TYPE &&
-		    number(v, h + 4, 4) >= sizeof(*note) &&
-		    read_at(v, at + 12, h + 12, sizeof(owner)) &&
-		    !memcmp(h + 12, owner, sizeof(owner)))
-			return read_at(v, at + 12 + name, note, sizeof(*note)) ? 1 : -1;
-		at += 12 + name + desc;
+static int check_rows(struct cpimg *img, const struct files *f,
+		      struct cpimg_error *err)
+{
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < f->head.nr_files; i++) {
+		struct cp_file file = file_in(f, i);
+
+		if (file.name >= f->head.names_size)
+			return bad(img, err, "name of a file", file.name,
+				   "not in the names");
+		if (file.build_id_size > sizeof(file.build_id))
+			return bad(img, err, "build_id_size of a file",
+				   file.build_id_size, "too large");
+	}
+	for (size_t i = 0; i < f->head.nr_maps; i++) {
+		struct cp_map map = map_in(f, i);
+
+		if (map.file >= f->head.nr_files)
+			return bad(img, err, "file of a map", map.file, "not in the files");
+		if (map.start >= map.end)
+			return bad(img, err, "start of a map", map.start,
+				   "not below its end");
+		if (map.start < last)
+			return bad(img, err, "start of a map", map.start,
+				   "not above the map before it");
+		last = map.end;
 	}
 	return 0;
 }
 
-/*
- * cpimg_peek() - struct cp_note of a file, whether or not the rest of it is sound.
- * Return: 1: here it is, 0: a core file that has none, -1: cannot be told.
+/* The CP_FILES note, while the image is being checked. */
+int cpimg_check_files(struct cpimg *img, const struct cpimg_elfnote *en,
+		      struct cpimg_error *err)
+{
+	struct cp_files h;
+	struct files f;
+	uint64_t size;
+
+	if (en->size < sizeof(h))
+		return bad(img, err, "size of the CP_FILES note", en->size,
+			   "too small");
+	memcpy(&h, en->desc, sizeof(h));
+	if (h.version < CP_FILES_VERSION)
+		return bad(img, err, "version of the CP_FILES note", h.version,
+			   "unknown");
+	if (h.file_size < sizeof(struct cp_file))
+		return bad(img, err, "file_size", h.file_size, "too small");
+	if (h.map_size < sizeof(struct cp_map))
+		return bad(img, err, "map_size", h.map_size, "too small");
+	/* each product has at most 64 bits, and so has the sum if they fit */
+	size = en->size - sizeof(h);
+	if ((uint64_t)h.nr_files * h.file_size > size)
+		return bad(img, err, "nr_files", h.nr_files, "more than the note has");
+	size -= (uint64_t)h.nr_files * h.file_size;
+	if ((uint64_t)h.nr_maps * h.map_size > size)
+		return bad(img, err, "nr_maps", h.nr_maps, "more than the note has");
+	size -= (uint64_t)h.nr_maps * h.map_size;
+	if (h.names_size > size)
+		return bad(img, err, "names_size", h.names_size, "more than the note has");
+	f = files_in(en->desc);
+	if (h.names_size && f.names[h.names_size - 1])
+		return bad(img, err, "names_size", h.names_size,
+			   "the last name has no end");
+	img->files_at = (const unsigned char *)en->desc - img->notes;
+	return check_rows(img, &f, err);
+}
+
+/**
+ * cpimg_mapped_file() - which file was mapped at an address
+ * @img: the image
+ * @addr: the address
+ * @out: the mapping and its file; @out->name is the image's
+ *
+ * Of a hole that reads from a file it is the image that has the hole that is to be
+ * asked.
+ *
+ * Return: false if no file was mapped there, or the image does not say.
  */
-int cpimg_peek(int fd, struct cp_note *note)
+bool cpimg_mapped_file(const struct cpimg *img, uint64_t addr,
+		       struct cpimg_mapped *out)
 {
-	struct elf_view v = { .fd = fd };
-	unsigned char h[64], p[56];
-	size_t size, i, count;
-	uint64_t phoff;
+	const unsigned char *notes = img->files_at ? cpimg_notes(img) : NULL;
+	size_t low = 0, high;
+	struct cp_map map;
+	struct files f;
 
-	memset(h, 0, sizeof(h));
-	if (pread(fd, h, sizeof(h), 0) < 52 || memcmp(h, ELFMAG, SELFMAG))
-		return -1;
-	v.wide = h[EI_CLASS] == ELFCLASS64;
-	v.big = h[EI_DATA] == ELFDATA2MSB;
-	if (number(&v, h + 16, 2) != ET_CORE)
-		return -1;
-	size = v.wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
-	phoff = number(&v, h + (v.wide ? 32 : 28), v.wide ? 8 : 4);
-	count = number(&v, h + (v.wide ? 56 : 44), 2);
-	/* the first 65,535 are enough, notes come before memory; but there may be fewer */
-	if (count == PN_XNUM &&
-	    read_at(&v, number(&v, h + (v.wide ? 40 : 32), v.wide ? 8 : 4) +
-		    (v.wide ? offsetof(Elf64_Shdr, sh_info) :
-		     offsetof(Elf32_Shdr, sh_info)), p, 4) &&
-	    number(&v, p, 4) < PN_XNUM)
-		count = number(&v, p, 4);
-	if (number(&v, h + (v.wide ? 54 : 42), 2) != size)
-		return -1;
-	for (i = 0; i < count; i++) {
-		int found;
+	if (!notes)
+		return false;
+	f = files_in(notes + img->files_at);
+	for (high = f.head.nr_maps; low < high;) {
+		size_t mid = low + (high - low) / 2;
 
-		if (!read_at(&v, phoff + i * size, p, size))
-			return -1;
-		if (number(&v, p, 4) != PT_NOTE)
-			continue;
-		found = v.wide ? peek_notes(&v, number(&v, p + 8, 8),
-					    number(&v, p + 32, 8), note) :
-			peek_notes(&v, number(&v, p + 4, 4), number(&v, p + 16, 4),
-				   note);
-		if (found)
-			return found;
+		map = map_in(&f, mid);
+		if (map.end <= addr)
+			low = mid + 1;
+		else
+			high = mid;
 	}
-	return 0;
+	if (low == f.head.nr_maps)
+		return false;
+	map = map_in(&f, low);
+	if (map.start > addr)
+		return false;
+	*out = (struct cpimg_mapped) {
+		.start = map.start, .end = map.end, .offset = map.offset,
+		.file = file_in(&f, map.file),
+	};
+	out->name = f.names + out->file.name;
+	return true;
+}
+
+/** cpimg_has_files() - does the image say which files memory was mapped from? */
+bool cpimg_has_files(const struct cpimg *img)
+{
+	return img->files_at;
 }
 
 static bool find_build_id(Elf *elf, unsigned char id[CP_BUILD_ID_SIZE], size_t *size)

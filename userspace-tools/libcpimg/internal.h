@@ -8,6 +8,16 @@
 
 #include <cpimg.h>
 
+static inline uint64_t lower(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t higher(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* Which file an image was opened as: another one is not taken for it later. */
 struct cpimg_identity {
 	dev_t		dev;
