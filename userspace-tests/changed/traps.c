@@ -191,6 +191,17 @@ TEST_F(traps, read_fault_on_shared_memory)
 	other[PAGE]++;		/* by another mapping: no bit here */
 	INC();
 	MATCHES();
+	/* Now there are entries here, clean ones, of pages that an image has. */
+	for (size_t i = 0; i < PAGES; i++) {
+		(void)shared[i * PAGE];
+		other[i * PAGE]++;
+	}
+	INC();
+	MATCHES();
+	for (size_t i = 0; i < PAGES; i++)
+		other[i * PAGE]++;
+	INC();
+	MATCHES();
 	munmap(other, LEN);
 }
 
