@@ -199,7 +199,7 @@ static void poison(const uint64_t *pattern)
 		char text[8192];
 	} msg = { .type = 1 };
 	int queue = msgget(IPC_PRIVATE, 0600);
-	const size_t len = 48UL << 20;
+	const size_t len = 64UL << 20;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (size_t i = 0; i < sizeof(msg.text); i += PAGE)
@@ -250,14 +250,13 @@ static bool page_has(const uint64_t *page, size_t words, uint64_t word)
 	return false;
 }
 
-/* How many of some pages of all of the machine's memory have the pattern. */
+/* How many of some pages of all of the machine's memory have the pattern now. */
 static unsigned int poisoned(uint64_t word, unsigned int *looked)
 {
 	static uint64_t page[PAGE / 8];
 	int fd = open("/dev/mem", O_RDONLY);
 	unsigned int found = 0;
 
-	*looked = 0;
 	for (off_t at = 16 << 20; fd >= 0 && at < 300 << 20; at += 37 * PAGE) {
 		if (pread(fd, page, PAGE, at) != PAGE)
 			continue;
@@ -344,7 +343,7 @@ int main(int argc, char **argv)
 	int go[2], answer[2], pattern_to[2], status = 0;
 	bool right = true, clean = true, found;
 	uint64_t pattern[PAGE / 8], word;
-	unsigned int in_memory, looked;
+	unsigned int in_memory = 0, looked = 0, batches = 0;
 	struct search s = { 0 };
 	pid_t saver, poisoner;
 
@@ -391,22 +390,26 @@ int main(int argc, char **argv)
 		if (!right)
 			printf("# call %lu: %s\n", done, batch.wrong);
 		clean = look_at_all(&s, word);
+		if (++batches % 10 == 0)
+			in_memory += poisoned(word, &looked);
 	}
 	close(go[1]);
 	kill(poisoner, SIGKILL);
 	waitpid(poisoner, NULL, 0);
 	waitpid(saver, &status, 0);
-	in_memory = poisoned(word, &looked);
 	printf("# %lu calls, %lu images, %lu MiB searched, %lu images checked\n", done,
 	       s.images, s.bytes >> 20, s.checked);
-	printf("# the pattern is in %u of %u pages of the machine's memory\n",
+	printf("# the pattern is in %u of %u pages of the machine's memory that were looked at\n",
 	       in_memory, looked);
 
 	result(right && !status, 1, "each call gives what its range says");
 	result(clean, 2, "no image has the pattern");
 	result(good && s.images == good, 3, "each success made one image");
-	/* Else the second says nothing. */
-	found = in_memory > looked / 10;
+	/*
+	 * Else the second says nothing. The poisoner's is the memory that was freed
+	 * last, so what is free there is what is given out first.
+	 */
+	found = in_memory > looked / 20;
 	if (!looked)
 		printf("ok 4 free memory is full of the pattern # SKIP no /dev/mem\n");
 	else
