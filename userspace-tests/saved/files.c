@@ -281,6 +281,23 @@ TEST_F(files, written_between_checkpoints_are_saved_anew)
 	MATCHES();
 }
 
+/* The program has a page of its own there: for that its page table is looked at. */
+TEST_F(files, written_between_checkpoints_beside_a_page_of_the_program)
+{
+	PRIVATE();
+	touch(self->mem, 0, PAGES);
+	self->mem[2 * PAGE] = 'o';
+	FULL();
+	INC();
+	MATCHES();
+	ASSERT_OK(write_file(self->name, 0, 0, LEN, 'B'));
+	INC();
+	MATCHES();
+	self->mem[6 * PAGE] = 'o';
+	INC();
+	MATCHES();
+}
+
 /* As tar and rsync set it: the mtime and the size are as before. */
 TEST_F(files, written_with_their_mtime_set_back_are_saved_anew)
 {
