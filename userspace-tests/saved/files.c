@@ -209,6 +209,26 @@ TEST_F(files, do_not_take_over_what_the_chain_has)
 	}
 }
 
+/* Without the file's first page, which has all of them read anew with it. */
+TEST_F(files, do_not_take_over_what_the_chain_has_further_on)
+{
+	int fd = open(self->name, O_RDONLY | O_CLOEXEC);
+	const size_t len = LEN - PAGE;
+
+	self->mem = mmap(AT, len, RW, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, PAGE);
+	ASSERT_NE(MAP_FAILED, (void *)self->mem) TH_LOG("%m");
+	close(fd);
+	touch(self->mem, 0, PAGES - 1);
+	ASSERT_OK(chain_full(&self->c, self->mem, len));
+	IS(0, PAGES - 1, DATA);
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, madvise(self->mem, len, MADV_DONTNEED));
+		ASSERT_OK(chain_inc(&self->c, self->mem, len));
+		EXPECT_OK(nothing_left(&self->c, self->mem, len));
+		EXPECT_OK(mapped_matches(&self->c, self->mem, self->mem, len));
+	}
+}
+
 TEST_F(files, give_back_what_the_program_discards)
 {
 	PRIVATE();
@@ -350,6 +370,21 @@ TEST_F(files, just_written_are_saved)
 	}
 	if (tries == TICK_TRIES)
 		SKIP(return, "a checkpoint takes longer than a tick of the clock");
+	if (variant->kind != KIND_LOWER)	/* copied up: another file by now */
+		NOTHING_LEFT();
+	MATCHES();
+}
+
+/* After a crash the disk has the times, and not these bytes. */
+TEST_F(files, not_written_back_are_saved)
+{
+	int fd = open(self->name, O_WRONLY | O_CLOEXEC);
+
+	PRIVATE();
+	ASSERT_EQ(1, pwrite(fd, "x", 1, 5 * PAGE));
+	ASSERT_EQ(0, close(fd));
+	usleep(50 * 1000);		/* some ticks, and not till it is written back */
+	FULL();
 	if (variant->kind != KIND_LOWER)	/* copied up: another file by now */
 		NOTHING_LEFT();
 	MATCHES();
