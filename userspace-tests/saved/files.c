@@ -245,6 +245,39 @@ TEST_F(files, give_back_what_the_program_discards)
 	MATCHES();
 }
 
+/* Copies that the kernel makes for the program: no processor uses the page table. */
+static const char *populate(char *mem)
+{
+	return madvise(mem, PAGE, MADV_POPULATE_WRITE) ? strerror(errno) : NULL;
+}
+
+static const char *lock_and_unlock(char *mem)
+{
+	return mlock(mem, PAGE) || munlock(mem, PAGE) ? strerror(errno) : NULL;
+}
+
+TEST_F(files, copied_for_the_program_are_its_own)
+{
+	const char *(*const copy[])(char *mem) = { populate, lock_and_unlock };
+	const size_t table = 2UL << 20;	/* what a page table is for, as a whole */
+	const char *why;
+
+	PRIVATE();
+	touch(self->mem, 0, 2);
+	ASSERT_OK(chain_full(&self->c, self->mem, table));
+	for (unsigned int i = 0; i < 2; i++) {
+		/* The second finds that nobody has used the page table. */
+		ASSERT_OK(chain_inc(&self->c, self->mem, table));
+		ASSERT_OK(chain_inc(&self->c, self->mem, table));
+		why = copy[i](self->mem + (4 + i) * PAGE);
+		if (why)
+			SKIP(return, "%s", why);
+		ASSERT_OK(chain_inc(&self->c, self->mem, table));
+		IS(4 + i, 1, DATA);
+		MATCHES();
+	}
+}
+
 /*
  * Files that others write to.
  */
