@@ -62,7 +62,8 @@ done
 for patch in "${applied[@]}"; do
 	# a patch begun with `quilt new` has no file yet
 	[ "${changed[$patch]:-}" ] || [ ! -f "$patches/$patch" ] || continue
-	quilt refresh "$patch" >/dev/null || die "quilt could not refresh $patch"
+	# -f: others of its files may be a later patch's by now; these are left alone
+	quilt refresh -f "$patch" >/dev/null 2>&1 || die "quilt could not refresh $patch"
 	cp "$patches/$patch" "$pushed/"
 	say "  refreshed $patches/$patch"
 done
