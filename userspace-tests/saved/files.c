@@ -132,7 +132,7 @@ static const char *nothing_saved(const struct chain *c, const char *mem, size_t 
 	MATCHES(); \
 } while (0)
 
-static const char *write_file(const char *name, int flags, size_t from, size_t len, int c)
+static const char *write_now(const char *name, int flags, size_t from, size_t len, int c)
 {
 	char *bytes = malloc(len);
 	int fd = open(name, flags | O_WRONLY | O_CLOEXEC, 0644);
@@ -144,8 +144,15 @@ static const char *write_file(const char *name, int flags, size_t from, size_t l
 		close(fd);
 	}
 	free(bytes);
-	kind_settle();
 	return n == (ssize_t)len ? NULL : strerror(errno);
+}
+
+static const char *write_file(const char *name, int flags, size_t from, size_t len, int c)
+{
+	const char *why = write_now(name, flags, from, len, c);
+
+	kind_settle();
+	return why;
 }
 
 /*
@@ -385,39 +392,35 @@ static bool is_of_this_tick(const char *name)
 
 #define TICK_TRIES	200
 
+/* A full checkpoint in the very tick of the clock in which the file is changed. */
+#define FULL_IN_TICK(change) do { \
+	int try_; \
+	for (try_ = 0; try_ < TICK_TRIES; try_++) { \
+		ASSERT_OK(change(self->name, try_)); \
+		FULL(); \
+		if (is_of_this_tick(self->name)) \
+			break; \
+		chain_remove(); \
+	} \
+	if (try_ == TICK_TRIES) \
+		SKIP(return, "a checkpoint takes longer than a tick of the clock"); \
+} while (0)
+
+static const char *write_a_byte(const char *name, int nth)
+{
+	return write_now(name, 0, 5 * PAGE, 1, 'x');
+}
+
+static const char *change_mode(const char *name, int nth)
+{
+	return chmod(name, 0600 + nth % 2 * 0044) ? strerror(errno) : NULL;
+}
+
 /* A change in the same tick of the clock is not to be told from none. */
 TEST_F(files, just_written_are_saved)
 {
-	int tries;
-
 	PRIVATE();
-	for (tries = 0; tries < TICK_TRIES; tries++) {
-		int fd = open(self->name, O_WRONLY);
-
-		ASSERT_EQ(1, pwrite(fd, "x", 1, 5 * PAGE));
-		ASSERT_EQ(0, close(fd));
-		ASSERT_OK(chain_full(&self->c, self->mem, LEN));
-		if (is_of_this_tick(self->name))
-			break;
-		chain_remove();
-	}
-	if (tries == TICK_TRIES)
-		SKIP(return, "a checkpoint takes longer than a tick of the clock");
-	if (variant->kind != KIND_LOWER)	/* copied up: another file by now */
-		NOTHING_LEFT();
-	MATCHES();
-}
-
-/* After a crash the disk has the times, and not these bytes. */
-TEST_F(files, not_written_back_are_saved)
-{
-	int fd = open(self->name, O_WRONLY | O_CLOEXEC);
-
-	PRIVATE();
-	ASSERT_EQ(1, pwrite(fd, "x", 1, 5 * PAGE));
-	ASSERT_EQ(0, close(fd));
-	usleep(50 * 1000);		/* some ticks, and not till it is written back */
-	FULL();
+	FULL_IN_TICK(write_a_byte);
 	if (variant->kind != KIND_LOWER)	/* copied up: another file by now */
 		NOTHING_LEFT();
 	MATCHES();
@@ -426,19 +429,21 @@ TEST_F(files, not_written_back_are_saved)
 /* Nor is it when nothing waits to be written back: its times alone have changed. */
 TEST_F(files, just_changed_in_their_mode_are_saved)
 {
-	int tries;
-
 	PRIVATE();
-	for (tries = 0; tries < TICK_TRIES; tries++) {
-		ASSERT_EQ(0, chmod(self->name, 0600 + tries % 2 * 0044)) TH_LOG("%m");
-		ASSERT_OK(chain_full(&self->c, self->mem, LEN));
-		if (is_of_this_tick(self->name))
-			break;
-		chain_remove();
-	}
-	if (tries == TICK_TRIES)
-		SKIP(return, "a checkpoint takes longer than a tick of the clock");
+	FULL_IN_TICK(change_mode);
 	NOTHING_LEFT();
+	MATCHES();
+}
+
+/* After a crash the disk has the times, and not these bytes. */
+TEST_F(files, not_written_back_are_saved)
+{
+	PRIVATE();
+	ASSERT_OK(write_a_byte(self->name, 0));
+	usleep(50 * 1000);		/* some ticks, and not till it is written back */
+	FULL();
+	if (variant->kind != KIND_LOWER)	/* copied up: another file by now */
+		NOTHING_LEFT();
 	MATCHES();
 }
 
