@@ -164,23 +164,27 @@ fuzz:
 run: kernel tests tools
 	@scripts/run.sh
 
-prove	= prove --timer --jobs $(JOBS) $(verbose) --exec scripts/tap.sh \
-	$(or $(wanted),$(error $(TESTS): not on this kernel))
+prove	= scripts/failed.sh forget; prove --timer --jobs $(JOBS) $(verbose) --exec scripts/tap.sh \
+	$(or $(wanted),$(error $(TESTS): not on this kernel)) || \
+	{ status=$$?; scripts/failed.sh; exit $$status; }
 
+test: export CP_VARIANT := normal
+test-debug: export CP_VARIANT := debug
+coverage: export CP_VARIANT := coverage
 test: kernel tests tools
 	$(say) test "Tests, each in a fresh guest"
-	@CP_VARIANT=normal $(prove)
+	@$(prove)
 
 test-debug: kernel-debug tests tools
 	$(say) test "Tests on the debug kernel, each in a fresh guest"
-	@CP_VARIANT=debug $(prove)
+	@$(prove)
 
 # A test that fails is no reason to keep the report back.
 coverage: kernel-coverage tests tools
 	@scripts/deps.sh coverage
 	$(say) test "Tests on the coverage kernel, each in a fresh guest"
 	$(lib) rm -rf $$BUILD/coverage/data
-	@status=0; CP_VARIANT=coverage $(prove) || status=$$?; \
+	@status=0; ($(prove)) || status=$$?; \
 		scripts/coverage.sh $(if $(verbose),,95) && exit $$status
 
 soak: kernel$(if $(filter debug,$(CP_VARIANT)),-debug) tests

@@ -388,6 +388,7 @@ int main(void)
 	out = open_output();
 
 	if (nargs) {
+		say("runs %s", args[0]);
 		pid = fork();
 		if (pid < 0)
 			die("fork for", args[0]);

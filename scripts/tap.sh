@@ -7,7 +7,8 @@
 # lines "/* guest: OPTIONS */" (options of guest.sh), in a fresh guest; $RUN_DIR in them
 # is room for its files. A .t runs here and finds guest.sh in $GUEST, the test programs
 # in $TESTS_DIR, room in $RUN_DIR. CP_VARIANT says which kernel: normal, debug or coverage.
-# What a .c said last stays in $RUN_DIR.tap.
+# What a test said last stays in $RUN_DIR.tap, on stderr in $RUN_DIR.err; if it failed,
+# failed.sh finds its name and exit status in $RUN_DIR.failed.
 . "$(dirname "$0")/lib.sh"
 
 file=$1
@@ -17,9 +18,24 @@ export CP_VARIANT=${CP_VARIANT:-normal}
 export BUILD KERNEL GUEST=$top/scripts/guest.sh TESTS_DIR=$BUILD/tests
 export RUN_DIR=$BUILD/run/$name.$CP_VARIANT
 
+said=$RUN_DIR.tap
+mkdir -p "$RUN_DIR"
+rm -f "$RUN_DIR.failed"
+exec 3>&2 2> >(exec tee "$RUN_DIR.err" >&3 3>&-) 3>&-
+
+# shellcheck disable=SC2317	# the trap calls it
+at_exit() {
+	local status=$?
+	echo "# Linux $KERNEL" >>"$said"
+	if [ "$status" != 0 ] || grep -q '^not ok' "$said"; then
+		echo "$file: exit status $status" >"$RUN_DIR.failed"
+	fi
+}
+trap at_exit EXIT
+
 if [ "${file##*.}" = t ]; then
-	mkdir -p "$RUN_DIR"
-	exec "$file"
+	"$file" | tee "$said"
+	exit
 fi
 
 options=(--kernel "$CP_VARIANT")
@@ -33,9 +49,6 @@ run() {	# MORE-OPTIONS
 	return "$status"
 }
 
-said=$RUN_DIR.tap
-mkdir -p "$BUILD/run"
-trap 'echo "# Linux $KERNEL" >>"$said"' EXIT
 mapfile -t guests < <(guests_of "$file")
 if [ "${#guests[@]}" -le 1 ]; then
 	run "${guests[0]:-}" | tee "$said"

@@ -9,7 +9,7 @@ saw=$RUN_DIR/output
 copy="$RUN_DIR/it's a folder: one, two"
 export XDG_CACHE_HOME=$RUN_DIR/cache
 
-plan 11
+plan 15
 
 # Make for that copy, which gets nothing from the make above us.
 make_there() {
@@ -75,4 +75,42 @@ ok "what is added below /tmp is in the guest, whose /tmp is a tmpfs"
 guest --share "$RUN_DIR" --add "$TESTS_DIR/in_folder:/host/itself" -- /tests/in_folder /host ./itself
 [ $? = 125 ] && has 'mounts something over /host/itself' && [ ! -e "$RUN_DIR/itself" ]
 ok "what would be hidden by another mount is refused"
+
+# An emulator that fails so often, and a test that does, as make test runs them.
+mkdir -p "$RUN_DIR/bin" "$RUN_DIR/build/run"
+cat >"$RUN_DIR/bin/qemu-system-x86_64" <<'EOF'
+#!/bin/sh
+left=$(cat "$LEFT")
+[ "$left" = 0 ] && PATH=${PATH#*:} exec qemu-system-x86_64 "$@"
+echo $((left - 1)) >"$LEFT"
+exit 3
+EOF
+chmod +x "$RUN_DIR/bin/qemu-system-x86_64"
+failing() {	# TIMES
+	export LEFT=$RUN_DIR/left
+	echo "$1" >"$LEFT"
+	PATH=$RUN_DIR/bin:$PATH guest -- /tests/in_folder
+}
+failing 1
+[ $? = 2 ] && has "the guest died \\(QEMU's status 3\\) before the program ran; once more"
+ok "a guest that does not boot is tried again, and that is told"
+failing 2
+[ $? = 125 ]
+ok "but once only"
+cat >"$RUN_DIR/fails.t" <<'EOF'
+#!/bin/sh
+printf '%s\n' 1..2 'ok 1' '# because of that' 'not ok 2'
+echo 'on stderr' >&2
+exit 7
+EOF
+chmod +x "$RUN_DIR/fails.t"
+there() {	# SCRIPT ARGUMENTS
+	BUILD=$RUN_DIR/build "$top/scripts/$1" "${@:2}" >"$saw" 2>&1
+}
+there tap.sh "$RUN_DIR/fails.t"
+[ $? = 7 ] && has '^not ok 2' && has '^on stderr' && there failed.sh &&
+	has 'fails.t: exit status 7' && has 'because of that' && has '^not ok 2' && has '^on stderr'
+ok "what a test that failed said is told again at the end"
+there failed.sh forget && there failed.sh && [ ! -s "$saw" ]
+ok "and not after the next tests"
 rm -rf "$copy" "$XDG_CACHE_HOME"
