@@ -4,7 +4,7 @@
 # Does the kernel build after each patch? In a tree of its own.
 . "$(dirname "$0")/lib.sh"
 
-mapfile -t series < <(series_of "$patches/series")
+mapfile -t series < <(series_of "$queue/series")
 source=$linux
 linux=$work/each/linux
 out=$work/each/out

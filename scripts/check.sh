@@ -9,7 +9,7 @@
 
 out=$work/check
 failed=0
-mapfile -t series < <(series_of "$patches/series")
+mapfile -t series < <(series_of "$queue/series")
 rm -rf "$out"
 mkdir -p "$out"
 
@@ -85,7 +85,7 @@ check_checkpatch() {
 	mkdir -p "$out/scratch"
 	for patch in "${series[@]}"; do
 		(cd "$out/scratch" && "$linux/scripts/checkpatch.pl" --root="$linux" \
-			--strict --terse --no-summary "$patches/$patch") >"$out/checkpatch" 2>&1 || true
+			--strict --terse --no-summary "$queue/$patch") >"$out/checkpatch" 2>&1 || true
 		verdict "checkpatch --strict $patch" "$out/checkpatch"
 	done
 }
@@ -101,7 +101,7 @@ check_apply() {
 	(
 		cd "$out/git" && $git init -q && $git add -A -f && $git commit -q -m base
 		for patch in "${series[@]}"; do
-			$git am -q "$patches/$patch"
+			$git am -q "$queue/$patch"
 		done
 	) >"$out/log" 2>&1 && : >"$out/log"
 	verdict "git am of each patch" "$out/log"

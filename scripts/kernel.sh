@@ -34,7 +34,7 @@ verify_config() {
 		*=n)	grep -q "^$name=" "$out/.config" || continue ;;
 		*)	grep -qxF "$line" "$out/.config" && continue ;;
 		esac
-		if [ "$name" = CONFIG_CP_RANGE ] && [ -z "$(series_of "$patches/series")" ]; then
+		if [ "$name" = CONFIG_CP_RANGE ] && [ -z "$(series_of "$queue/series")" ]; then
 			say "  the series is empty: no $name"
 			continue
 		fi

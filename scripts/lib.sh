@@ -65,6 +65,8 @@ V=${V:-0}
 patches=$top/kernel-patches/$KERNEL	# the series and what belongs to it
 work=$BUILD/$KERNEL			# everything made for this kernel
 linux=$work/linux			# the source, with the series pushed
+queue=$patches				# the patches and their file "series"
+[ -f "$queue/series" ] || queue=$work/series	# made by series.sh out of steps
 export pushed=$work/pushed		# the patches as they were when pushed
 
 PATH=$PATH:/usr/sbin:/sbin		# mkswap, mke2fs
@@ -75,7 +77,7 @@ unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
 
 # Quilt as this repository wants it, whatever ~/.quiltrc says.
 export QUILTRC=$top/scripts/quiltrc
-export QUILT_PATCHES=$patches QUILT_SERIES=$patches/series
+export QUILT_PATCHES=$queue QUILT_SERIES=$queue/series
 
 if [ -t 2 ]; then on_terminal=1; else on_terminal=; fi
 
@@ -160,7 +162,7 @@ originals() {
 	rm -rf "$1"
 	mkdir -p "$1"
 	: >"$2"
-	for patch in $(series_of "$patches/series"); do
+	for patch in $(series_of "$queue/series"); do
 		(cd "$linux/.pc/$patch" && find . -type f ! -name .timestamp) |
 		while read -r file; do
 			if ! grep -qxF "$file" "$2"; then

@@ -65,9 +65,9 @@ count_good() {
 	local n=0 patch
 	while read -r patch <&3 && read -r was <&4; do
 		[ "$patch" = "$was" ] || break
-		cmp -s "$patches/$patch" "$pushed/$patch" || break
+		cmp -s "$queue/$patch" "$pushed/$patch" || break
 		n=$((n + 1))
-	done 3< <(series_of "$patches/series") 4< <(applied)
+	done 3< <(series_of "$queue/series") 4< <(applied)
 	echo "$n"
 }
 
@@ -109,8 +109,8 @@ pop_to() {
 
 push_all() {
 	local i=0 n patch log=$work/push.log
-	n=$(series_of "$patches/series" | wc -l)
-	for patch in $(series_of "$patches/series"); do
+	n=$(series_of "$queue/series" | wc -l)
+	for patch in $(series_of "$queue/series"); do
 		i=$((i + 1))
 		[ "$i" -gt "$1" ] || continue
 		say "  pushing $i of $n: $patch"
@@ -118,7 +118,7 @@ push_all() {
 			cat "$log" >&2
 			die "$patch does not apply to $linux; mend it there ('quilt push -f', edit, 'quilt refresh') or in $patches"
 		}
-		cp "$patches/$patch" "$pushed/"
+		cp "$queue/$patch" "$pushed/"
 	done
 }
 
@@ -132,22 +132,35 @@ keep_times() {
 	rm -rf "$popped"
 }
 
+# The patches of a kernel that has steps, for this very source.
+make_series() {
+	local made=$work/series.made now
+	now=$(echo "$identity"; cd "$top" && find scripts/series.sh "$patches" -type f -print0 |
+		sort -z | xargs -0 cksum)
+	if [ "${FORCE:-}" ] || [ "$now" != "$(cat "$made" 2>/dev/null)" ] || [ ! -f "$queue/series" ]; then
+		rm -f "$made"
+		"$top/scripts/series.sh" "$source" "$queue"
+		echo "$now" >"$made"
+	fi
+}
+
+[ "$queue" = "$patches" ] || make_series
 if [ "${FORCE:-}" ] || [ ! -d "$linux" ] || [ "$(cat "$from" 2>/dev/null)" != "$identity" ]; then
 	unpack
 fi
 
 mkdir -p "$pushed"
 good=$(count_good)
-total=$(series_of "$patches/series" | wc -l)
+total=$(series_of "$queue/series" | wc -l)
 if [ "$good" = "$total" ] && [ "$good" = "$(applied | wc -l)" ] && [ -f "$pushed/.stamp" ]; then
-	point_quilt "$patches"
+	point_quilt "$queue"
 	say "  unchanged: $total patches pushed"
 	exit 0
 fi
 pop_to "$good"
-point_quilt "$patches"
+point_quilt "$queue"
 push_all "$good"
 keep_times
-cp "$patches/series" "$pushed/series"
+cp "$queue/series" "$pushed/series"
 touch "$pushed/.stamp"
 say "  $total patches pushed ($(elapsed))"
