@@ -9,10 +9,13 @@
 # A step is a folder kernel-patches/<version>/<nnnn>-<name>/ with
 #	message		the commit's message
 #	files/		whole new files
+#	share		files, one a line, that are those of the default kernel's series
 #	edits		insertions: "== FILE +N -M", then a script for sed which has to add
 #			N lines to the file and take away M
 #	cocci/*.cocci	semantic patches: "// to: FILE..." says of which files, and
-#			"// adds: WORD=N..." how many times more WORD stands in them afterwards
+#			"// adds: WORD=N..." how many times more WORD stands in them
+#			afterwards; less often, if N is negative
+# which are done in this order: rules may be about files of ours.
 #
 # So not one line of the kernel need be here. A rule that does not do what it says is
 # named, and no patch is made.
@@ -44,10 +47,11 @@ name_of() {	# PATH
 
 # Files of the tree that a step wants to change.
 wanted_by() {	# STEP
-	[ ! -f "$1/edits" ] || sed -n 's/^== \([^ ]*\) .*/\1/p' "$1/edits"
+	[ ! -f "$1/edits" ] || sed -n 's/^== \([^ ]*\).*/\1/p' "$1/edits"
 	find "$1" -name '*.cocci' -exec sed -n 's|^// to: ||p' {} + | tr ' ' '\n'
 	# what would be written over, if it is there
 	[ ! -d "$1/files" ] || (cd "$1/files" && find . -type f -printf '%P\n')
+	[ ! -f "$1/share" ] || cat "$1/share"
 }
 
 take_files() {
@@ -84,6 +88,31 @@ add_files() {	# STEP
 		cp "$1/files/$file" "$tree/$file"
 		echo "$file" >>"$scratch/ours"
 	done < <(cd "$1/files" && find . -type f -printf '%P\n' | sort)
+}
+
+# The very files that the patches of the default kernel make: one source for both.
+share_files() {	# STEP
+	local file default patch only=()
+	[ -f "$1/share" ] || return 0
+	default=$top/kernel-patches/$(sed -n 's/^DEFAULT_KERNEL := //p' "$top/Makefile")
+	while read -r file; do only+=(--include="$file"); done <"$1/share"
+	rm -rf "$scratch/shared"
+	mkdir "$scratch/shared"
+	for patch in $(series_of "$default/series"); do
+		(cd "$scratch/shared" && git apply "${only[@]}" "$default/$patch") ||
+			die "$patch: its part of the files in $(name_of "$1/share") does not apply"
+	done
+	while read -r file; do
+		if [ ! -f "$scratch/shared/$file" ]; then
+			misfit "$(name_of "$1/share")" "$default makes no $file"
+		elif [ -e "$tree/$file" ]; then
+			misfit "$(name_of "$1/share")" "the tree has $file"
+		else
+			mkdir -p "$tree/$(dirname "$file")"
+			cp "$scratch/shared/$file" "$tree/$file"
+			echo "$file" >>"$scratch/ours"
+		fi
+	done <"$1/share"
 }
 
 edit() {	# RULE-FILE "FILE +N -M" SCRIPT
@@ -152,7 +181,7 @@ patch_semantically() {	# RULE
 		n=$(($(occurrences "${word%=*}" "${files[@]}") - had[0]))
 		had=("${had[@]:1}")
 		[ "$n" = "${word#*=}" ] ||
-			misfit "$rule" "it added ${word%=*} $n times, and ${word#*=} is right (${files[*]})"
+			misfit "$rule" "in ${files[*]} there are $n more ${word%=*}, and ${word#*=} would be right"
 	done
 }
 
@@ -160,6 +189,7 @@ take_step() {	# STEP
 	local rule
 	[ -s "$1/message" ] || die "$1 has no message"
 	add_files "$1"
+	share_files "$1"
 	make_edits "$1"
 	for rule in "$1"/cocci/*.cocci; do
 		[ ! -e "$rule" ] || patch_semantically "$rule"
