@@ -8,12 +8,14 @@ KERNEL	?= $(DEFAULT_KERNEL)
 BUILD	?= $(CURDIR)/build
 JOBS	?= $(shell nproc)
 V	?= 0
+ARCH	?= x86_64
 
-export KERNEL BUILD JOBS V LINUX_SRC FORCE PATCH WALL REPEATS ONLY
+export KERNEL BUILD JOBS V LINUX_SRC ARCH FORCE PATCH WALL REPEATS ONLY
 
 # What each goal is made of, for messages like "[2/6]"
 STEPS.deps	:= deps
 STEPS.tree	:= deps tree
+STEPS.series	:= deps series
 STEPS.kernel	:= $(STEPS.tree) kernel
 STEPS.kernel-debug := $(STEPS.tree) kernel-debug
 STEPS.kernel-off := $(STEPS.tree) kernel-off
@@ -31,7 +33,7 @@ STEPS.coverage	:= $(STEPS.kernel-coverage) headers tests initramfs tools deps-co
 STEPS.bench	:= $(STEPS.kernel) kernel-plain headers tests initramfs deps-bench bench bystanders report
 STEPS.soak	:= $(STEPS.kernel) headers tests initramfs soak
 STEPS.selftests := $(STEPS.kernel) kernel-plain headers tests initramfs deps-selftests selftests
-STEPS.check	:= $(STEPS.kernel) headers deps-check
+STEPS.check	:= $(if $(filter $(DEFAULT_KERNEL),$(KERNEL)),$(STEPS.kernel) headers) deps-check
 STEPS.check-each := $(STEPS.kernel)
 STEPS.test-off	:= $(STEPS.kernel-off) headers tests initramfs
 export STEPS := $(STEPS.$(firstword $(MAKECMDGOALS)))
@@ -66,7 +68,7 @@ test-debug coverage: wanted := $(filter-out %cost.c,$(wanted))
 
 SHELL	:= /bin/bash
 .NOTPARALLEL:
-.PHONY: help deps tree refresh kernel kernel-debug kernel-off headers \
+.PHONY: help deps tree series refresh kernel kernel-debug kernel-off headers \
 	headers-of-tests tests tools install fuzz initramfs run test test-debug test-off check \
 	check-each shell kernel-plain kernel-coverage coverage bench soak selftests \
 	clean distclean
@@ -89,6 +91,8 @@ help:
 	@echo '  install       install them with headers and man pages (PREFIX=/usr/local DESTDIR=)'
 	@echo
 	@echo 'For developers:'
+	@echo '  series        OUT=DIR: the patches for a kernel that has steps (KERNEL=2.6.32), for the'
+	@echo '                very source that is there, to be taken by git am, quilt or patch -p1'
 	@echo '  refresh       put what was edited in $(subst $(CURDIR)/,,$(BUILD))/$(KERNEL)/linux into the patches'
 	@echo '                (PATCH=name: files new to the series go there)'
 	@echo '  test-debug    the tests on the debug kernel'
@@ -106,13 +110,17 @@ help:
 	@echo '  clean         remove kernels and programs; distclean: all that was made'
 	@echo
 	@echo 'Variables: KERNEL=$(KERNEL)  BUILD=$(subst $(CURDIR)/,,$(BUILD))  JOBS=$(JOBS)  V=1 (show all output)'
-	@echo '  LINUX_SRC=  a kernel tree or tarball instead of the Debian package'
+	@echo '  LINUX_SRC=  a kernel tree or tarball instead of the Debian package; it is not written to'
+	@echo '  KERNEL=     one of $(notdir $(wildcard kernel-patches/*)). With 2.6.32: ARCH=i386 (or i386-pae)'
 
 deps:
 	@scripts/deps.sh
 
 tree: deps
 	@scripts/tree.sh
+
+series: deps
+	@scripts/tree.sh series "$(OUT)"
 
 refresh:
 	@scripts/refresh.sh
@@ -139,9 +147,9 @@ ifeq ($(KERNEL),$(DEFAULT_KERNEL))
 headers-of-tests: headers
 else
 headers-of-tests: deps
-	@KERNEL=$(DEFAULT_KERNEL) LINUX_SRC= scripts/deps.sh
-	@KERNEL=$(DEFAULT_KERNEL) LINUX_SRC= scripts/tree.sh
-	@KERNEL=$(DEFAULT_KERNEL) LINUX_SRC= scripts/headers.sh
+	@KERNEL=$(DEFAULT_KERNEL) ARCH=x86_64 LINUX_SRC= scripts/deps.sh
+	@KERNEL=$(DEFAULT_KERNEL) ARCH=x86_64 LINUX_SRC= scripts/tree.sh
+	@KERNEL=$(DEFAULT_KERNEL) ARCH=x86_64 LINUX_SRC= scripts/headers.sh
 endif
 
 tests: headers-of-tests
@@ -199,7 +207,12 @@ bench: kernel kernel-plain tests
 selftests: kernel kernel-plain tests
 	@scripts/selftests.sh
 
+# The steps of a kernel need no kernel to be checked.
+ifeq ($(KERNEL),$(DEFAULT_KERNEL))
 check: kernel headers
+else
+check: deps
+endif
 	@scripts/check.sh
 
 check-each: kernel

@@ -4,25 +4,14 @@
 # What a reviewer would run before reading: style, warnings, does it apply.
 # All checks run; the exit status says whether each was clean.
 . "$(dirname "$0")/lib.sh"
+. "$top/scripts/verdict.sh"
 
 "$top/scripts/deps.sh" check
 
 out=$work/check
-failed=0
 mapfile -t series < <(series_of "$queue/series")
 rm -rf "$out"
 mkdir -p "$out"
-
-# verdict WHAT FILE-WITH-FINDINGS
-verdict() {
-	if [ -s "$2" ]; then
-		say "FAIL  $1"
-		sed 's/^/      /' "$2" >&2
-		failed=1
-	else
-		say "ok    $1"
-	fi
-}
 
 check_shell() {
 	(cd "$top" && shellcheck -x -P SCRIPTDIR scripts/*.sh .ci/run userspace-tests/*/*.t \
@@ -90,26 +79,6 @@ check_checkpatch() {
 	done
 }
 
-check_apply() {
-	local git="git -c user.name=check -c user.email=check@localhost -c gc.auto=0"
-	cp -r "$out/originals" "$out/quilt"
-	cp -r "$out/originals" "$out/git"
-
-	(cd "$out/quilt" && quilt push -a -q --fuzz=0) >"$out/log" 2>&1 && : >"$out/log"
-	verdict "quilt push -a, without fuzz" "$out/log"
-
-	(
-		cd "$out/git" && $git init -q && $git add -A -f && $git commit -q -m base
-		for patch in "${series[@]}"; do
-			$git am -q "$queue/$patch"
-		done
-	) >"$out/log" 2>&1 && : >"$out/log"
-	verdict "git am of each patch" "$out/log"
-
-	diff -r -x .git -x .pc "$out/git" "$out/quilt" >"$out/log" 2>&1 || true
-	verdict "both make the same files" "$out/log"
-}
-
 # Warnings of a compiler with W=1 in the files that are touched, without line numbers.
 warnings() {	# TREE O-FOLDER OPTIONS-OF-MAKE...
 	local linux=$1 out_o=$2 log=$2/log targets
@@ -168,6 +137,24 @@ check_coccinelle() {
 	verdict "coccicheck finds nothing" "$out/coccinelle"
 }
 
+# A kernel of steps: of the source that the user has, or of none.
+check_steps() {	# KERNEL SOURCE
+	if [ "$2" ]; then
+		KERNEL=$1 LINUX_SRC=$2 "$top/scripts/check-steps.sh" || failed=1
+	else
+		say "NOT RUN: whether the steps of Linux $1 fit, and have no line of its source, since" 			"LINUX_SRC_${1//./_} is not set: $(sed -n 's/^get=//p' "$top/kernel-patches/$1/source")"
+	fi
+}
+
+if [ "$queue" != "$patches" ]; then
+	check_shell
+	check_steps "$KERNEL" "${LINUX_SRC:-}"
+	say "(Style, warnings and programs are checked with the default kernel: make check.)"
+	[ "$failed" = 0 ] || die "not everything is clean; the files are in $out"
+	say "All clean ($(elapsed))."
+	exit
+fi
+
 check_shell
 check_userspace
 check_rooms
@@ -178,9 +165,15 @@ if [ "${#series[@]}" = 0 ]; then
 else
 	originals "$out/originals" "$out/seen"
 	check_checkpatch
-	check_apply
+	check_apply "$out" "$queue" "$out/originals"
 	check_coccinelle
 	check_warnings
 fi
+for folder in "$top"/kernel-patches/*/; do
+	[ ! -f "$folder/series" ] || continue
+	kernel=$(basename "$folder")
+	name=LINUX_SRC_${kernel//./_}
+	check_steps "$kernel" "${!name:-}"
+done
 [ "$failed" = 0 ] || die "not everything is clean; the files are in $out"
 say "All clean ($(elapsed))."

@@ -23,6 +23,8 @@ fuzz)	wanted="$wanted $fuzz" ;;
 bench)	wanted="$wanted $bench" ;;
 selftests) wanted="$wanted $selftests" ;;
 esac
+# what that kernel's series is made with
+wanted="$wanted $(setting needs)"
 [ "${LINUX_SRC:-}" ] || wanted="$wanted $(setting package)"
 
 step "deps${1:+-$1}" "Looking for the Debian packages that are needed"

@@ -89,7 +89,7 @@ debug | coverage) timeout=${timeout:-600} ;;
 esac
 
 target=kernel-$kernel
-image=${KERNEL_IMAGE:-$work/$kernel/arch/x86/boot/bzImage}
+image=${KERNEL_IMAGE:-$kernels/$kernel/arch/x86/boot/bzImage}
 [ -f "$image" ] || die "there is no kernel $image; run 'make ${target%-normal}'"
 [ -f "$BUILD/initramfs.cpio" ] || die "there is no $BUILD/initramfs.cpio; run 'make tests'"
 

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 variant=${1:?normal, debug, off, plain or coverage}
-out=$work/$variant
+out=$kernels/$variant
 log=$out/build.log
 image=$out/arch/x86/boot/bzImage
 case $variant in
@@ -17,6 +17,7 @@ esac
 
 fragments() {
 	cat "$patches/config"
+	[ "$ARCH" = x86_64 ] || cat "$patches/$ARCH.config"
 	case $variant in
 	normal)	;;
 	debug|coverage) cat "$patches/$variant.config" ;;
@@ -81,7 +82,7 @@ if [ "$variant" = plain ]; then
 	linux=$out/linux
 fi
 name=kernel-$variant
-step "${name%-normal}" "Kernel $KERNEL ($variant), in $out"
+step "${name%-normal}" "Kernel $KERNEL ($variant, $ARCH), in $out"
 configure
 before=$(stat -c %Y "$image" 2>/dev/null) || before=
 if ! build; then

@@ -63,7 +63,17 @@ JOBS=${JOBS:-$(nproc)}
 V=${V:-0}
 
 patches=$top/kernel-patches/$KERNEL	# the series and what belongs to it
+[ -d "$patches" ] || die "there is no $patches: KERNEL=$KERNEL is not known here"
 work=$BUILD/$KERNEL			# everything made for this kernel
+ARCH=${ARCH:-x86_64}			# what kernel.sh builds for
+kernels=$work				# a folder for each variant of it
+case $ARCH in
+x86_64)	arch=$ARCH ;;
+i386 | i386-pae) arch=i386 kernels=$work/$ARCH ;;
+*)	die "ARCH=$ARCH: want x86_64, i386 or i386-pae" ;;
+esac
+[ -f "$patches/$ARCH.config" ] || [ "$ARCH" = x86_64 ] ||
+	die "ARCH=$ARCH: Linux $KERNEL is built for x86_64 only here"
 linux=$work/linux			# the source, with the series pushed
 queue=$patches				# the patches and their file "series"
 [ -f "$queue/series" ] || queue=$work/series	# made by series.sh out of steps
@@ -196,7 +206,6 @@ kernel_make() {
 	KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' \
 	KBUILD_BUILD_USER=cp_range KBUILD_BUILD_HOST=localhost \
 	KBUILD_BUILD_VERSION=1 \
-	make -C "$linux" -j"$JOBS" ARCH=x86_64 CC="$cc" HOSTCC="$cc" "$@"
+	make -C "$linux" -j"$JOBS" ARCH="$arch" CC="$cc" HOSTCC="$cc" "$@"
 }
 
-[ -d "$patches" ] || die "there is no $patches: KERNEL=$KERNEL is not known here"

@@ -9,6 +9,25 @@
 
 [ -f "$pushed/.stamp" ] || die "there is no tree at $linux; run 'make tree'"
 cd "$linux"
+
+# What is made out of steps has its source there: files of our own go back, a rule has to
+# be rewritten by hand.
+if [ "$queue" != "$patches" ]; then
+	edited=0
+	while read -r file; do
+		owner=$(find "$patches" -path "*/files/$file" | sort | tail -n 1)
+		[ -n "$owner" ] ||
+			die "$linux/$file was edited, and comes of rules or of the default kernel's series; change those, in $patches or kernel-patches, and then 'make tree FORCE=1'"
+		cp "$file" "$owner"
+		say "  copied $file to $owner"
+		edited=1
+	done < <(find . -name .pc -prune -o -type f -newer "$pushed/.stamp" \
+		! -name '*.orig' ! -name '*.rej' ! -name '*~' ! -name '.*.sw?' -printf '%P\n')
+	[ "$edited" = 1 ] || say "  nothing was edited in $linux"
+	touch "$pushed/.stamp"
+	exit
+fi
+
 mapfile -t applied <.pc/applied-patches
 [ "${#applied[@]}" -gt 0 ] ||
 	die "no patch is pushed; begin one with 'cd $linux; quilt new NAME.patch', edit, and run this again"

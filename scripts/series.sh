@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Makes the patches of a kernel for which kernel-patches/ has no patches but steps, for
-# the very source that is there: series.sh SOURCE OUT. SOURCE is a tree or a tarball and
-# is not written to. OUT gets the patches and a file "series": `git am`, quilt and
-# `patch -p1` take them.
+# the very source that is there: series.sh SOURCE OUT [ORIGINALS]. SOURCE is a tree or a
+# tarball and is not written to. OUT gets the patches and a file "series": `git am`, quilt
+# and `patch -p1` take them. ORIGINALS gets the files that they change, as they were.
 #
 # A step is a folder kernel-patches/<version>/<nnnn>-<name>/ with
 #	message		the commit's message
@@ -21,7 +21,7 @@
 # named, and no patch is made.
 . "$(dirname "$0")/lib.sh"
 
-[ $# = 2 ] || die "want a kernel source and a folder for its patches"
+[ $# = 2 ] || [ $# = 3 ] || die "want a kernel source and a folder for its patches"
 source=$1 out=$(realpath -m -- "$2")
 [ -e "$source" ] || die "there is no kernel source at $source"
 steps=("$patches"/[0-9]*-*/)
@@ -199,6 +199,10 @@ take_step() {	# STEP
 }
 
 take_files
+if [ $# = 3 ]; then
+	rm -rf "$3"
+	cp -r "$tree" "$3"
+fi
 : >"$scratch/ours"
 in_git init -q
 in_git add -A -f

@@ -5,6 +5,8 @@
 # to the first patch that changed and pushes from there; files that come out as
 # they were keep their times, so that little is built again. FORCE=1 begins anew,
 # whatever was edited.
+#
+# tree.sh series OUT: only the patches, for whoever has a tree of one's own
 . "$(dirname "$0")/lib.sh"
 
 from=$work/linux.from		# what the tree was unpacked from
@@ -15,7 +17,12 @@ mkdir -p "$work"
 exec 9>"$work/tree.lock"
 flock 9
 
-step tree "Linux $KERNEL source with the series pushed, in $linux"
+if [ "${1:-}" = series ]; then
+	[ "${2:-}" ] || die "where do the patches go? Say OUT=, a folder"
+	step series "The patches for Linux $KERNEL, in $2"
+else
+	step tree "Linux $KERNEL source with the series pushed, in $linux"
+fi
 
 source=${LINUX_SRC:-$(setting tarball)}
 # no package has it: the user brings it
@@ -144,6 +151,15 @@ make_series() {
 	fi
 }
 
+if [ "${1:-}" = series ]; then
+	if [ "$queue" = "$patches" ]; then
+		mkdir -p "$2"
+		cp -t "$2" "$queue/series" "$queue"/*.patch
+	else
+		"$top/scripts/series.sh" "$source" "$2"
+	fi
+	exit
+fi
 [ "$queue" = "$patches" ] || make_series
 if [ "${FORCE:-}" ] || [ ! -d "$linux" ] || [ "$(cat "$from" 2>/dev/null)" != "$identity" ]; then
 	unpack
