@@ -13,16 +13,29 @@ rm -rf "$out"
 mkdir -p "$out"
 
 # The lines of the steps, without the marks of a semantic patch and without white space
-# (which two people put in two ways), but for those that say next to nothing.
+# (which two people put in two ways), but for those that say next to nothing: beside
+# the words of C itself they have two words at most.
 lines_of_steps() {
 	cat "$patches"/[0-9]*-*/edits "$patches"/[0-9]*-*/cocci/*.cocci 2>/dev/null
 	find "$patches"/[0-9]*-*/files -type f -exec cat {} +
 }
 bare() {
-	sed 's/^[+-]//; s/\\$//' | tr -d ' \t\r' | awk '{
-		words = $0
-		gsub(/[^[:alnum:]]/, "", words)
-		if (length(words) >= 6 && !/^#include/ && !/SPDX/)
+	sed 's/^[+-]//; s/\\$//' | awk '
+	BEGIN {
+		split("auto break case char const continue default do double else enum extern " \
+			"float for goto if inline int long register return short signed sizeof " \
+			"static struct switch typedef union unsigned void volatile while define " \
+			"ifdef ifndef endif undef", list, " ")
+		for (i in list)
+			of_c[list[i]] = 1
+	}
+	!/^[ \t]*#[ \t]*include/ && !/SPDX/ {
+		n = split($0, word, /[^[:alnum:]_]+/)
+		own = 0
+		for (i = 1; i <= n; i++)
+			own += word[i] ~ /^[[:alpha:]_]/ && !(word[i] in of_c)
+		gsub(/[ \t\r]/, "")
+		if (own > 2)
 			print
 	}'
 }

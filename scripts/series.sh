@@ -92,17 +92,18 @@ add_files() {	# STEP
 
 # The very files that the patches of the default kernel make: one source for both.
 share_files() {	# STEP
-	local file default patch only=()
+	local file default patch shared only=()
 	[ -f "$1/share" ] || return 0
+	mapfile -t shared <"$1/share"
 	default=$top/kernel-patches/$(sed -n 's/^DEFAULT_KERNEL := //p' "$top/Makefile")
-	while read -r file; do only+=(--include="$file"); done <"$1/share"
+	for file in "${shared[@]}"; do only+=(--include="$file"); done
 	rm -rf "$scratch/shared"
 	mkdir "$scratch/shared"
 	for patch in $(series_of "$default/series"); do
 		(cd "$scratch/shared" && git apply "${only[@]}" "$default/$patch") ||
 			die "$patch: its part of the files in $(name_of "$1/share") does not apply"
 	done
-	while read -r file; do
+	for file in "${shared[@]}"; do
 		if [ ! -f "$scratch/shared/$file" ]; then
 			misfit "$(name_of "$1/share")" "$default makes no $file"
 		elif [ -e "$tree/$file" ]; then
@@ -112,7 +113,7 @@ share_files() {	# STEP
 			cp "$scratch/shared/$file" "$tree/$file"
 			echo "$file" >>"$scratch/ours"
 		fi
-	done <"$1/share"
+	done
 }
 
 edit() {	# RULE-FILE "FILE +N -M" SCRIPT
@@ -133,22 +134,23 @@ edit() {	# RULE-FILE "FILE +N -M" SCRIPT
 
 # Comments are between the sections only: "#" begins a line of a section, too.
 make_edits() {	# STEP
-	local line head='' script=''
+	local line lines head='' script=''
 	[ -f "$1/edits" ] || return 0
-	while IFS= read -r line || [ "$line" ]; do
+	mapfile -t lines <"$1/edits"
+	for line in "${lines[@]}"; do
 		case $line in
 		'== '*)	[ -z "$head" ] || edit "$1/edits" "$head" "$script"
 			head=${line#== } script='' ;;
 		*)	[ -z "$head" ] || script+=$line$'\n' ;;
 		esac
-	done <"$1/edits"
+	done
 	[ -z "$head" ] || edit "$1/edits" "$head" "$script"
 }
 
 occurrences() {	# WORD FILE...
 	local word=$1
 	shift
-	(cd "$tree" && cat "$@" | grep -ow -- "$word" || true) | wc -l
+	(cd "$tree" && cat "$@") | { grep -ow -- "$word" || true; } | wc -l
 }
 
 patch_semantically() {	# RULE
@@ -156,8 +158,9 @@ patch_semantically() {	# RULE
 	rule=$(name_of "$1")
 	read -ra files < <(sed -n 's|^// to: ||p' "$1")
 	read -ra words < <(sed -n 's|^// adds: ||p' "$1")
-	[ "${#files[@]}" -gt 0 ] && [ "${#words[@]}" -gt 0 ] ||
-		die "$1 does not say of which files it is and what it adds there"
+	[ -n "${files[*]-}" ] || die "$1 does not say of which files it is"
+	[ -n "${words[*]-}" ] ||
+		die "$1 does not say what it adds there"
 	for file in "${files[@]}"; do
 		[ -f "$tree/$file" ] || missing="$missing $file"
 	done

@@ -46,7 +46,7 @@ choose() {
 	preempt=-
 	guest=(--kernel "$variant" --smp "$smp" --timeout 3600
 	       --append "transparent_hugepage=$thp")
-	if grep -q '^CONFIG_PREEMPT_DYNAMIC=y' "$work/$variant/.config" 2>/dev/null; then
+	if grep -q '^CONFIG_PREEMPT_DYNAMIC=y' "$kernels/$variant/.config" 2>/dev/null; then
 		one_of preempt none voluntary full
 		guest+=(--append "preempt=$preempt")
 	fi

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # How checks tell what they found, and one that two scripts make. Sourced, not run.
 
 failed=0
