@@ -10,10 +10,10 @@ for kernel in "$top"/kernel-patches/*/; do
 	if [ "${1:-}" = all ]; then
 		rm -rf "$made"
 	else
-		rm -rf "$made"/{normal,debug,off,plain,coverage,check,each} "$made"/headers*
+		rm -rf "$made"/{normal,debug,off,plain,coverage,check,each} "$made"/headers* "$made"/i386*
 	fi
 done
-rm -rf "$BUILD"/{tests,tools,coverage,fuzz,run,bench,selftests,initramfs,initramfs.cpio{,.new}} \
+rm -rf "$BUILD"/{tests,tools,coverage,fuzz,run,bench,selftests,initramfs{,-i386},initramfs{,-i386}.cpio{,.new}} \
 	"$BUILD"/{init.log,shell,accelerator}
 
 rmdir --ignore-fail-on-non-empty "$BUILD"

@@ -25,6 +25,10 @@ selftests) wanted="$wanted $selftests" ;;
 esac
 # what that kernel's series is made with
 wanted="$wanted $(setting needs)"
+# init as a 32-bit program, for guests of such a kernel
+if [ "$arch" = i386 ]; then
+	wanted="$wanted musl-dev:i386 lib32gcc-$(gcc -dumpversion 2>/dev/null || echo 12)-dev"
+fi
 [ "${LINUX_SRC:-}" ] || wanted="$wanted $(setting package)"
 
 step "deps${1:+-$1}" "Looking for the Debian packages that are needed"
@@ -65,6 +69,11 @@ install() {
 	# shellcheck disable=SC2086	# a list
 	apt install --no-install-recommends $missing
 }
+
+if [[ $missing == *:i386* && " $(dpkg --print-foreign-architectures) " != *i386* ]]; then
+	say "  dpkg --add-architecture i386"
+	$root dpkg --add-architecture i386
+fi
 
 # apt knows nothing of a package that it never heard of: then the lists are old
 for package in $missing; do

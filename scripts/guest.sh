@@ -91,7 +91,9 @@ esac
 target=kernel-$kernel
 image=${KERNEL_IMAGE:-$kernels/$kernel/arch/x86/boot/bzImage}
 [ -f "$image" ] || die "there is no kernel $image; run 'make ${target%-normal}'"
-[ -f "$BUILD/initramfs.cpio" ] || die "there is no $BUILD/initramfs.cpio; run 'make tests'"
+archive=$BUILD/initramfs.cpio
+[ "$arch" != i386 ] || archive=$BUILD/initramfs-i386.cpio
+[ -f "$archive" ] || die "there is no $archive; run 'make tests'"
 
 mkdir -p "$BUILD/run"
 name=$(basename "$1")
@@ -102,7 +104,7 @@ trap 'rm -rf "$run"' EXIT
 # The archive that guests share, then a small one of this guest's own: what to do,
 # and added files.
 pack() {	# FOLDER
-	cat "$BUILD/initramfs.cpio"
+	cat "$archive"
 	(cd "$1" && find . -mindepth 1 | cpio -o -H newc -R +0:+0 --quiet)
 }
 

@@ -7,6 +7,13 @@
 
 stage=$BUILD/initramfs
 image=$BUILD/initramfs.cpio
+programs=(-type f -perm -u+x)
+if [ "$arch" = i386 ]; then
+	# init, and the programs that need no 32-bit libc
+	stage=$BUILD/initramfs-i386
+	image=$BUILD/initramfs-i386.cpio
+	programs+=(-name '*_32')
+fi
 
 step initramfs "Initramfs, in $image"
 mkdir -p "$stage" "$BUILD/tests"
@@ -23,9 +30,9 @@ fi
 
 rm -rf "${stage:?}/tests" "${stage:?}/lib"
 mkdir -p "$stage/tests" "$stage/lib"
-find "$BUILD/tests" -maxdepth 1 -type f -perm -u+x -exec cp -t "$stage/tests" {} +
+find "$BUILD/tests" -maxdepth 1 "${programs[@]}" -exec cp -t "$stage/tests" {} +
 # what the _dyn programs are linked with
-cp -L /lib/ld-musl-x86_64.so.1 "$stage/lib/"
+[ "$arch" = i386 ] || cp -L /lib/ld-musl-x86_64.so.1 "$stage/lib/"
 # for all users of the guest, whatever the umask here
 chmod -R u=rwX,go=rX "$stage"
 

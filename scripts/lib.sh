@@ -152,7 +152,9 @@ guests_of() {
 
 # What runs before there is anything in the guest: init and the shell.
 compile_for_guest() {	# SOURCE PROGRAM
-	musl-gcc -static -O2 -Wall -Wextra -o "$2" "$1"
+	local cc=(musl-gcc)
+	[ "$arch" != i386 ] || cc=(gcc -m32 -specs /usr/lib/i386-linux-musl/musl-gcc.specs)
+	"${cc[@]}" -static -O2 -Wall -Wextra -o "$2" "$1"
 }
 
 # setting NAME: a value of kernel-patches/<version>/source

@@ -14,12 +14,14 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/swap.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
 
 #include "chain.h"
 #include "harness.h"
+#include "needs.h"
 
 #define LEN	(2UL << 20)
 #define PAGES	128UL			/* of it, in most of the races */
@@ -537,8 +539,10 @@ TEST_F(races, written_through_proc_pid_mem)
 
 TEST_F(races, written_by_process_vm_writev)
 {
-	int fd = start_remote(false);
+	int fd;
 
+	NEEDS_CALL(process_vm_writev);
+	fd = start_remote(false);
 	if (zram_swap())
 		add_worker(page_out, self->mem);
 	add_worker(ask_remote, self->mem)->fd = fd;

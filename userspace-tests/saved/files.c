@@ -11,11 +11,13 @@
 #define _GNU_SOURCE
 #include <linux/falloc.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "harness.h"
 #include "kinds.h"
 #include "mapped.h"
+#include "needs.h"
 
 #define PAGES	8
 #define LEN	(PAGES * PAGE)
@@ -693,6 +695,7 @@ TEST_F(files, blocks_that_a_file_does_not_have_are_holes)
 
 TEST_F(files, left_out_on_demand)
 {
+	NEEDS_ADVICE(MADV_DONTDUMP);
 	SHARED();
 	cp_fill(self->mem, LEN, 3);
 	ASSERT_EQ(0, madvise(self->mem, LEN, MADV_DONTDUMP));
@@ -935,9 +938,11 @@ TEST_F(others, made_without_a_name)
 /* It cannot change any more, but dies with the last descriptor. */
 TEST_F(others, sealed_memory_file)
 {
-	int fd = memfd_create("sealed", MFD_ALLOW_SEALING);
 	char bytes[LEN];
+	int fd;
 
+	NEEDS_CALL(memfd_create);
+	fd = memfd_create("sealed", MFD_ALLOW_SEALING);
 	ASSERT_LE(0, fd);
 	cp_fill(bytes, LEN, 5);
 	ASSERT_EQ((ssize_t)LEN, write(fd, bytes, LEN));

@@ -10,9 +10,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 
 #include "chain.h"
 #include "harness.h"
+#include "needs.h"
 
 #define RW		(PROT_READ | PROT_WRITE)
 #define AT		((char *)0x300000000000UL)
@@ -76,6 +78,7 @@ FIXTURE_SETUP(truncated)
 		snprintf(name, sizeof(name), "%s/truncated", variant->folder);
 		self->fd = open(name, O_CREAT | O_TRUNC | O_RDWR, 0600);
 	} else {
+		NEEDS_CALL(memfd_create);
 		self->fd = memfd_create("truncated", variant->memfd);
 	}
 	ASSERT_LE(0, self->fd) TH_LOG("%m");

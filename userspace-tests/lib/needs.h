@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a test needs and a kernel may lack, such as 2.6.32: the kernel is asked, whatever
+ * its version, and the test skipped with what it said.
+ */
+#ifndef NEEDS_H
+#define NEEDS_H
+
+const char *cp_lacks_call(const char *name, long number);
+const char *cp_lacks_advice(const char *name, int advice);
+
+#define NEEDS(lack) do { \
+	const char *needs_lack = (lack); \
+	if (needs_lack) \
+		SKIP(return, "%s", needs_lack); \
+} while (0)
+
+/* NEEDS_CALL(memfd_create): a system call */
+#define NEEDS_CALL(call)	NEEDS(cp_lacks_call(#call "()", SYS_##call))
+
+/* NEEDS_ADVICE(MADV_DONTDUMP): an advice of madvise() for anonymous memory */
+#define NEEDS_ADVICE(advice)	NEEDS(cp_lacks_advice(#advice, advice))
+
+#endif /* NEEDS_H */
