@@ -77,7 +77,7 @@ build() {
 
 mkdir -p "$out"
 if [ "$variant" = plain ]; then
-	originals "$out/originals" "$out/touched"
+	originals "$out/originals" "$out/touched" "$(setting not_of_the_feature)"
 	plain_copy "$out/linux" "$out/originals" "$out/touched"
 	linux=$out/linux
 fi

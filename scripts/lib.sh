@@ -152,9 +152,13 @@ guests_of() {
 
 # What runs before there is anything in the guest: init and the shell.
 compile_for_guest() {	# SOURCE PROGRAM
-	local cc=(musl-gcc)
-	[ "$arch" != i386 ] || cc=(gcc -m32 -specs /usr/lib/i386-linux-musl/musl-gcc.specs)
-	"${cc[@]}" -static -O2 -Wall -Wextra -o "$2" "$1"
+	if [ "$arch" = i386 ]; then
+		# the specs say nothing to a linker that could link for others, too
+		gcc -m32 -specs /usr/lib/i386-linux-musl/musl-gcc.specs "-Wl,-m,elf_i386" \
+			-static -O2 -Wall -Wextra -o "$2" "$1"
+	else
+		musl-gcc -static -O2 -Wall -Wextra -o "$2" "$1"
+	fi
 }
 
 # setting NAME: a value of kernel-patches/<version>/source
@@ -167,14 +171,14 @@ series_of() {
 	[ ! -f "$1" ] || sed 's/[[:space:]]*#.*//; s/[[:space:]]*$//; /^$/d' "$1"
 }
 
-# originals FOLDER SEEN: what the patches touch, as the source has it: quilt kept a
-# copy, empty when there was nothing. SEEN gets the names of all of them.
+# originals FOLDER SEEN [N]: what the patches touch, but for the first N, as it was before
+# them: quilt kept a copy, empty when there was nothing. SEEN gets the names of all of them.
 originals() {
 	local patch file
 	rm -rf "$1"
 	mkdir -p "$1"
 	: >"$2"
-	for patch in $(series_of "$queue/series"); do
+	for patch in $(series_of "$queue/series" | tail -n +$((1 + ${3:-0}))); do
 		(cd "$linux/.pc/$patch" && find . -type f ! -name .timestamp) |
 		while read -r file; do
 			if ! grep -qxF "$file" "$2"; then

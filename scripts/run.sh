@@ -6,6 +6,9 @@
 # and again, and goes on each time from what it saved.
 . "$(dirname "$0")/lib.sh"
 
+[ "$arch" != i386 ] ||
+	die "the programs that are shown are for 64 bits; try ARCH=$ARCH scripts/guest.sh /tests/story_32"
+
 share=$BUILD/run/demo
 program=$BUILD/tests/demo
 plate=$BUILD/run/heat
