@@ -12,13 +12,9 @@ common=10	# a line that stands in the source so often is language, and nobody's
 rm -rf "$out"
 mkdir -p "$out"
 
-# The lines of the steps, without the marks of a semantic patch and without white space
-# (which two people put in two ways), but for those that say next to nothing: beside
-# the words of C itself they have two words at most.
-lines_of_steps() {
-	cat "$patches"/[0-9]*-*/edits "$patches"/[0-9]*-*/cocci/*.cocci 2>/dev/null
-	find "$patches"/[0-9]*-*/files -type f -exec cat {} +
-}
+# Lines without the marks of a semantic patch and without white space, which two people
+# put in two ways; a tab and "+" behind those that say something: beside the words of C
+# itself they have more than two.
 bare() {
 	sed 's/^[+-]//; s/\\$//' | awk '
 	BEGIN {
@@ -29,14 +25,16 @@ bare() {
 		for (i in list)
 			of_c[list[i]] = 1
 	}
-	!/^[ \t]*#[ \t]*include/ && !/SPDX/ {
+	{
 		n = split($0, word, /[^[:alnum:]_]+/)
 		own = 0
 		for (i = 1; i <= n; i++)
 			own += word[i] ~ /^[[:alpha:]_]/ && !(word[i] in of_c)
+		if (/^[ \t]*#[ \t]*include/ || /SPDX/)
+			own = 0
 		gsub(/[ \t\r]/, "")
-		if (own > 2)
-			print
+		if ($0 ~ /[[:alpha:]]/)
+			print $0 (own > 2 ? "\t+" : "")
 	}'
 }
 
@@ -48,15 +46,51 @@ all_of_source() {
 	fi
 }
 
+# A rule, line by line. In files of ours lines that call the same functions are like the
+# kernel's own, so it takes three in a row there, of which two say something.
 check_provenance() {
-	local count line
-	lines_of_steps | bare | sort -u >"$out/ours"
-	[ -s "$out/ours" ] || die "no lines are found in $patches"
-	all_of_source | tr -d ' \t\r' | grep -aFxf "$out/ours" | sort | uniq -c >"$out/equal" || true
-	while read -r count line; do
-		[ "$count" -ge "$common" ] || echo "$line    ($count times in $source)"
-	done <"$out/equal" >"$out/log"
-	verdict "of $(wc -l <"$out/ours") lines in the steps none is of $(basename "$source")'s" "$out/log"
+	cat "$patches"/[0-9]*-*/edits "$patches"/[0-9]*-*/cocci/*.cocci 2>/dev/null | bare >"$out/rules"
+	find "$patches"/[0-9]*-*/files -type f -exec cat {} + | bare >"$out/files"
+	[ -s "$out/rules" ] || die "no rules are found in $patches"
+	cat "$out/rules" "$out/files" | cut -f1 | sort -u >"$out/ours"
+	all_of_source | tr -d ' \t\r' | grep -a '[[:alpha:]]' | grep -aFxnf "$out/ours" >"$out/equal" || true
+
+	awk -F '\t' -v common="$common" '
+	FILENAME == ARGV[1]	{ if ($2) rule[$1]; next }
+				{ sub(/^[0-9]*:/, "") }
+	$0 in rule		{ count[$0]++ }
+	END	{ for (line in count) if (count[line] < common) print line "    (" count[line] " times)" }
+	' "$out/rules" "$out/equal" | sort >"$out/log"
+	verdict "of $(wc -l <"$out/rules") lines of rules none is of $(basename "$source")'s" "$out/log"
+
+	awk -F '\t' '
+	function end_of_run() {
+		if (lines > 2 && telling > 1)
+			print run
+		lines = telling = 0
+		run = ""
+	}
+	FILENAME == ARGV[1] {
+		says[$1] = $2
+		follows[last, $1]
+		last = $1
+		next
+	}
+	{
+		at = $0 + 0
+		sub(/^[0-9]*:/, "")
+		if (!($0 in says))
+			next
+		if (at != before + 1 || !((previous, $0) in follows))
+			end_of_run()
+		run = run (lines ? " | " : "") $0
+		lines++
+		telling += says[$0] == "+"
+		before = at
+		previous = $0
+	}
+	END { end_of_run() }' "$out/files" "$out/equal" | sort | uniq -c >"$out/log"
+	verdict "of $(wc -l <"$out/files") lines of files no three in a row are" "$out/log"
 }
 
 say "Checking the steps of Linux $KERNEL with $source"

@@ -12,10 +12,10 @@ steps=$copy/kernel-patches/9.9
 tree=$RUN_DIR/linux-9.9
 out="$RUN_DIR/the patches"
 
-plan 14
+plan 15
 for tool in spatch git quilt cpio; do
 	command -v "$tool" >/dev/null && continue
-	for ((n = 1; n <= 14; n++)); do skip "the patches of steps" "no $tool"; done
+	for ((n = 1; n <= 15; n++)); do skip "the patches of steps" "no $tool"; done
 	exit
 done
 
@@ -31,7 +31,7 @@ make_tree() {
 		{
 			int strokes = pull_oars(boat);
 
-			leave_harbour(boat);
+			leave_harbour(boat, strokes);
 			return strokes;
 		}
 	END
@@ -53,9 +53,9 @@ make_steps() {
 		// to: mm/boat.c
 		// adds: boat_has_left=1
 		@@
-		expression which;
+		expression which, how;
 		@@
-			leave_harbour(which);
+			leave_harbour(which, how);
 		+	boat_has_left(which);
 	END
 }
@@ -89,12 +89,16 @@ tar -C "$RUN_DIR" -czf "$RUN_DIR/linux-9.9.tar.gz" linux-9.9
 series "$RUN_DIR/linux-9.9.tar.gz" && diff -r "$RUN_DIR/of-tree" "$out" >>"$saw"
 ok "a tarball of it: the same patches"
 rm -rf "$RUN_DIR/of-tree"
-check && [ "$(grep -c '^ok' "$saw")" = 6 ]
+check && [ "$(grep -c '^ok' "$saw")" = 7 ]
 ok "git am, quilt and patch -p1 take them, and make the same files"
 
-printf '%s\n' '	int strokes = pull_oars(boat);' >>"$steps/0001-ours/files/mm/count.c"
-! check && has '^FAIL  of [0-9]* lines' && has 'intstrokes=pull_oars\(boat\);'
-ok "a line of the tree among ours is found"
+sed -n '5,8p' "$tree/mm/boat.c" >>"$steps/0001-ours/files/mm/count.c"
+! check && has '^FAIL .* no three in a row' && has 'intstrokes=pull_oars\(boat\); | '
+ok "lines of the tree among ours are found"
+make_steps
+sed -i 's/which/boat/g; s/how/strokes/g' "$steps/0002-rules/cocci/leave.cocci"
+! check && has '^FAIL .* of rules none is' && has 'leave_harbour\(boat,strokes\);'
+ok "a line of the tree in a rule is found"
 
 make_steps
 sed -i 's/+1 -0/+2 -0/' "$steps/0001-ours/edits"
@@ -113,7 +117,7 @@ sed -i 's/leave_harbour/leave_town/' "$steps/0002-rules/cocci/leave.cocci"
 refused '0002-rules/cocci/leave.cocci: .* 0 more boat_has_left'
 ok "a semantic patch that matches nowhere"
 make_steps
-sed -i 's/leave_harbour(which);$/leave_harbour(which/' "$steps/0002-rules/cocci/leave.cocci"
+sed -i 's/leave_harbour(which, how);$/leave_harbour(which, how/' "$steps/0002-rules/cocci/leave.cocci"
 refused '0002-rules/cocci/leave.cocci: spatch failed on mm/boat.c'
 ok "a semantic patch that is none"
 make_steps
