@@ -293,7 +293,8 @@ fi
 [ -f "$log" ] || die "QEMU did not start"
 status=$(status_in "$log")
 found=$(tr -d '\r' <"$log" | grep -v 'guest: ' | grep -E "$complaints" |
-	{ [ -z "$allow" ] && cat || grep -vE "$allow"; }) || true
+	{ [ -z "$allow" ] && cat || grep -vE "$allow"; } |
+	{ [ -z "$(setting allow)" ] && cat || grep -vE "$(setting allow)"; }) || true
 
 if [ -n "$found" ]; then
 	head -n 20 <<<"$found" >&2
