@@ -1,0 +1,1 @@
+/* What this header has in later kernels is in ../compat.h, included before all. */

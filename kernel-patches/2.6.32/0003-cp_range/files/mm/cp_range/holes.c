@@ -1,0 +1,80 @@
+/*
+ * cp_range: which pages of a file may have bytes.
+ */
+#include <linux/fiemap.h>
+
+#include "internal.h"
+
+/* Pages asked for at once: some file systems look at a hole block by block. */
+#define CP_FIEMAP_PAGES		16384
+
+/**
+ * cp_bring_seek() - whether a file has blocks for pages
+ * @bring: not used
+ * @file: the file
+ * @index: the first page
+ * @nr: how many
+ *
+ * Return: how many pages from @index on, @nr at most, have none; or, as a negative
+ * number, how many may have some.
+ */
+long cp_bring_seek(struct cp_bring *bring, struct file *file, pgoff_t index,
+		   unsigned long nr)
+{
+	struct inode *inode = file->f_mapping->host;
+	struct fiemap_extent extent = { };
+	struct fiemap_extent_info info = {
+		.fi_extents_max = 1, .fi_extents_start = &extent,
+	};
+	u64 pos = (u64)index << PAGE_SHIFT, end;
+	mm_segment_t fs = get_fs();
+	int err;
+
+	if (!inode->i_op->fiemap)
+		return -nr;
+	nr = min_t(unsigned long, nr, CP_FIEMAP_PAGES);
+	set_fs(KERNEL_DS);
+	err = inode->i_op->fiemap(inode, &info, pos, (u64)nr << PAGE_SHIFT);
+	set_fs(fs);
+	if (err)
+		return -nr;
+	if (!info.fi_extents_mapped)
+		return nr;
+	if (extent.fe_logical >= pos + PAGE_SIZE)
+		return min_t(u64, (extent.fe_logical - pos) >> PAGE_SHIFT, nr);
+	end = DIV_ROUND_UP_ULL(extent.fe_logical + extent.fe_length, PAGE_SIZE);
+	if (end <= index)
+		return -1;
+	return -(long)min_t(u64, end - index, nr);
+}
+
+/**
+ * cp_find_page() - the next page of a file that is in memory, or may be in swap
+ * @mapping: the file's
+ * @index: the first page to look at; set to that which was found
+ * @max: the last
+ *
+ * Return: whether there is one. What is in swap is looked for in steps, so one may be
+ * told of that is not there.
+ */
+bool cp_find_page(struct address_space *mapping, unsigned long *index,
+		  unsigned long max)
+{
+	unsigned long next = max, at = *index;
+	struct page *page;
+	bool found = false;
+
+	if (find_get_pages(mapping, at, 1, &page)) {
+		found = page->index <= max;
+		next = min(page->index, max);
+		put_page(page);
+	}
+	if (shmem_mapping(mapping) && (!found || next > at) &&
+	    cp_shmem_find_swapped(mapping->host, &at, next)) {
+		found = true;
+		next = at;
+	}
+	if (found)
+		*index = next;
+	return found;
+}
