@@ -218,3 +218,16 @@ ssize_t vfs_iter_write(struct file *file, struct cp_iov_iter *i, loff_t *pos,
 		kunmap(mapped[--nr_mapped]);
 	return ret;
 }
+
+/* The notes, by the structures of the caller's word size. */
+int cp_fill_notes(struct cp_dump *dump)
+{
+#ifdef CONFIG_COMPAT
+	if (task_user_regset_view(current)->e_machine != ELF_ARCH) {
+		dump->elf32 = true;
+		return cp_notes_fill_compat(dump);
+	}
+#endif
+	dump->elf32 = BITS_PER_LONG == 32;
+	return cp_notes_fill(dump);
+}

@@ -535,6 +535,9 @@ int regset_get(struct task_struct *task, const struct user_regset *regset,
 int regset_get_alloc(struct task_struct *task, const struct user_regset *regset,
 		     unsigned int size, void **data);
 
+struct cp_dump;
+int cp_fill_notes(struct cp_dump *dump);
+
 /* hugetlb.c */
 #ifdef CONFIG_HUGETLB_PAGE
 int cp_walk_hugetlb_range(struct mm_walk *walk, unsigned long addr,
