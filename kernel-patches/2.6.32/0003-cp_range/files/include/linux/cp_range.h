@@ -6,9 +6,9 @@
 #include <linux/sched.h>
 
 #ifdef CONFIG_CP_RANGE
-void __cp_range_gup_write(struct mm_struct *mm, unsigned long start,
-			  unsigned long nr);
-void __cp_range_unmap(struct cp_mm *cm, unsigned long start, unsigned long end,
+void __cp_range_gup_write(struct mm_struct *mm, unsigned long from,
+			  unsigned long pages);
+void __cp_range_unmap(struct cp_mm *cm, unsigned long from, unsigned long to,
 		      int in_progress);
 void cp_range_mm_exit(struct mm_struct *mm);
 
@@ -35,16 +35,16 @@ static inline void cp_range_de_thread(struct task_struct *task,
 }
 
 /*
- * get_user_pages() has taken references to nr pages, to write to them. Its fast path
+ * get_user_pages() has taken references to pages, to write to them. Its fast path
  * calls before interrupts go on: till then no flush of the TLB is through, so that the
  * checkpoint, which flushes before it sets a bit and looks at the references, sees
  * these, or its bits are cleared here.
  */
-static inline void cp_range_gup_write(struct mm_struct *mm, unsigned long start,
-				      unsigned long nr)
+static inline void cp_range_gup_write(struct mm_struct *mm, unsigned long from,
+				      unsigned long pages)
 {
-	if (unlikely(mm && mm->cp_mm) && nr)
-		__cp_range_gup_write(mm, start, nr);
+	if (unlikely(mm && mm->cp_mm) && pages)
+		__cp_range_gup_write(mm, from, pages);
 }
 
 /*
@@ -53,22 +53,22 @@ static inline void cp_range_gup_write(struct mm_struct *mm, unsigned long start,
  * task knows how many of its ranges are.
  */
 static inline void cp_range_unmap_start(struct mm_struct *mm,
-					unsigned long start, unsigned long end)
+					unsigned long from, unsigned long to)
 {
 	struct cp_mm *cm = ACCESS_ONCE(mm->cp_mm);
 
 	if (unlikely(cm)) {
 		current->cp_unmaps++;
-		__cp_range_unmap(cm, start, end, 1);
+		__cp_range_unmap(cm, from, to, 1);
 	}
 }
 
 static inline void cp_range_unmap_end(struct mm_struct *mm,
-				      unsigned long start, unsigned long end)
+				      unsigned long from, unsigned long to)
 {
 	if (unlikely(current->cp_unmaps)) {
 		current->cp_unmaps--;
-		__cp_range_unmap(mm->cp_mm, start, end, -1);
+		__cp_range_unmap(mm->cp_mm, from, to, -1);
 	}
 }
 
@@ -86,12 +86,12 @@ static inline void cp_range_mm_exit(struct mm_struct *mm) { }
 static inline void cp_range_fork(struct task_struct *task) { }
 static inline void cp_range_de_thread(struct task_struct *task,
 				      const struct task_struct *leader) { }
-static inline void cp_range_gup_write(struct mm_struct *mm, unsigned long start,
-				      unsigned long nr) { }
+static inline void cp_range_gup_write(struct mm_struct *mm, unsigned long from,
+				      unsigned long pages) { }
 static inline void cp_range_unmap_start(struct mm_struct *mm,
-					unsigned long start, unsigned long end) { }
+					unsigned long from, unsigned long to) { }
 static inline void cp_range_unmap_end(struct mm_struct *mm,
-				      unsigned long start, unsigned long end) { }
+				      unsigned long from, unsigned long to) { }
 static inline void cp_range_unmap_page(struct mm_struct *mm, unsigned long addr) { }
 #endif
 

@@ -14,10 +14,10 @@ void *kvmalloc(size_t size, gfp_t gfp)
 
 void kvfree(const void *p)
 {
-	if (is_vmalloc_addr(p))
-		vfree(p);
-	else
+	if (!is_vmalloc_addr(p))
 		kfree(p);
+	else
+		vfree(p);
 }
 
 static void cp_group_free(struct rcu_head *rcu)
@@ -201,7 +201,7 @@ ssize_t vfs_iter_write(struct file *file, struct cp_iov_iter *i, loff_t *pos,
 	struct page *mapped[CP_IOVECS];
 	struct iovec vec[CP_IOVECS];
 	unsigned int nr, nr_mapped = 0;
-	mm_segment_t fs = get_fs();
+	mm_segment_t caller = get_fs();
 	ssize_t ret;
 
 	if (i->bvec) {
@@ -213,7 +213,7 @@ ssize_t vfs_iter_write(struct file *file, struct cp_iov_iter *i, loff_t *pos,
 	}
 	set_fs(KERNEL_DS);
 	ret = vfs_writev(file, (struct iovec __user *)vec, nr, pos);
-	set_fs(fs);
+	set_fs(caller);
 	while (nr_mapped)
 		kunmap(mapped[--nr_mapped]);
 	return ret;

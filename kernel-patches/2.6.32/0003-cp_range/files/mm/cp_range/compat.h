@@ -85,8 +85,7 @@ typedef int vm_fault_t;
 
 /* Lists */
 
-#define list_next_entry(pos, member) \
-	list_entry((pos)->member.next, typeof(*(pos)), member)
+#define list_next_entry(at, node) list_entry((at)->node.next, typeof(*(at)), node)
 #define list_last_entry(head, type, member) \
 	list_entry((head)->prev, type, member)
 #define list_first_entry_or_null(head, type, member) \
@@ -168,8 +167,7 @@ void *cp_xa_after(struct xarray *xa, unsigned long *index, unsigned long last);
 #define XA_PRESENT		0
 #define xa_find(pages, index, max, filter) \
 	cp_find_page(container_of(pages, struct address_space, page_tree), index, max)
-bool cp_find_page(struct address_space *mapping, unsigned long *index,
-		  unsigned long max);
+bool cp_find_page(struct address_space *mapping, unsigned long *index, unsigned long max);
 
 /* Pages: folios of one page each, hugetlb apart */
 
@@ -193,12 +191,12 @@ struct folio {
 #define folio_is_zone_device(folio) false
 #define folio_mark_dirty(folio)	set_page_dirty(&(folio)->page)
 
-static inline struct folio *filemap_get_folio(struct address_space *mapping,
-					      pgoff_t index)
+static inline struct folio *
+filemap_get_folio(struct address_space *mapping, unsigned long index)
 {
-	struct page *page = find_get_page(mapping, index);
+	void *found = find_get_page(mapping, index);
 
-	return page ? (struct folio *)page : ERR_PTR(-ENOENT);
+	return found ?: ERR_PTR(-ENOENT);
 }
 
 static inline struct folio *read_mapping_folio(struct address_space *mapping,
@@ -253,19 +251,14 @@ static inline void cp_clear_dirty(struct mm_struct *mm, unsigned long addr,
 	pte_update(mm, addr, ptep);
 }
 
-static inline pmd_t *mm_find_pmd(struct mm_struct *mm, unsigned long addr)
+/* The entry of a page table, or NULL. */
+static inline pmd_t *mm_find_pmd(struct mm_struct *mm, unsigned long at)
 {
-	pgd_t *pgd = pgd_offset(mm, addr);
-	pud_t *pud;
-	pmd_t *pmd;
+	pgd_t *top = pgd_offset(mm, at);
+	pud_t *upper = pgd_present(*top) ? pud_offset(top, at) : NULL;
+	pmd_t *lower = upper && pud_present(*upper) ? pmd_offset(upper, at) : NULL;
 
-	if (!pgd_present(*pgd))
-		return NULL;
-	pud = pud_offset(pgd, addr);
-	if (!pud_present(*pud))
-		return NULL;
-	pmd = pmd_offset(pud, addr);
-	return pmd_present(*pmd) ? pmd : NULL;
+	return lower && pmd_present(*lower) ? lower : NULL;
 }
 
 enum page_walk_action {
@@ -278,26 +271,24 @@ enum page_walk_action {
 #define mm_walk_ops		cp_mm_walk_ops
 struct mm_walk;
 struct mm_walk_ops {
-	int (*pud_entry)(pud_t *pud, unsigned long addr, unsigned long end,
-			 struct mm_walk *walk);
-	int (*pmd_entry)(pmd_t *pmd, unsigned long addr, unsigned long end,
-			 struct mm_walk *walk);
-	int (*pte_hole)(unsigned long addr, unsigned long end, int depth,
-			struct mm_walk *walk);
-	int (*hugetlb_entry)(pte_t *pte, unsigned long hmask, unsigned long addr,
-			     unsigned long end, struct mm_walk *walk);
+	int (*pud_entry)(pud_t *pud, ulong from, ulong to, struct mm_walk *walk);
+	int (*pmd_entry)(pmd_t *pmd, ulong from, ulong to, struct mm_walk *walk);
+	int (*pte_hole)(ulong from, ulong to, int depth, struct mm_walk *walk);
+	int (*hugetlb_entry)(pte_t *pte, ulong mask, ulong from, ulong to,
+			     struct mm_walk *walk);
 	int walk_lock;
 };
+
+/* What a callback gets, and what it asks for in return. */
 struct mm_walk {
 	const struct mm_walk_ops *ops;
-	struct mm_struct *mm;
 	struct vm_area_struct *vma;
 	enum page_walk_action action;
+	struct mm_struct *mm;		/* of @vma */
 	void *private;
 };
-int walk_page_range_vma(struct vm_area_struct *vma, unsigned long start,
-			unsigned long end, const struct mm_walk_ops *ops,
-			void *private);
+int walk_page_range_vma(struct vm_area_struct *vma, ulong at, ulong limit,
+			const struct mm_walk_ops *ops, void *private);
 
 /* Mappings */
 
@@ -314,7 +305,7 @@ static inline int mmap_read_lock_killable(struct mm_struct *mm)
 #define mmap_lock_is_contended(mm) (!list_empty(&(mm)->mmap_sem.wait_list))
 
 struct vma_iterator {
-	struct mm_struct *mm;
+	struct mm_struct *mm;	/* whose mappings */
 	unsigned long addr;
 };
 #define vma_iter_init(vmi, m, a) (*(vmi) = (struct vma_iterator) { .mm = m, .addr = a })
@@ -324,12 +315,11 @@ struct vma_iterator {
 	for (vma = find_vma((vmi).mm, (vmi).addr); vma && vma->vm_start < (end); \
 	     vma = vma->vm_next)
 
-static inline struct vm_area_struct *vma_lookup(struct mm_struct *mm,
-						unsigned long addr)
+static inline struct vm_area_struct *vma_lookup(struct mm_struct *mm, ulong at)
 {
-	struct vm_area_struct *vma = find_vma(mm, addr);
+	struct vm_area_struct *next = find_vma(mm, at);
 
-	return vma && vma->vm_start <= addr ? vma : NULL;
+	return next && next->vm_start <= at ? next : NULL;
 }
 
 /* A fault waits for what it needs: it cannot be told not to. */
@@ -346,9 +336,8 @@ static inline struct vm_area_struct *vma_lookup(struct mm_struct *mm,
 /* Secondary MMUs */
 
 struct mmu_notifier_range {
-	struct mm_struct *mm;
-	unsigned long start;
-	unsigned long end;
+	unsigned long start, end;
+	struct mm_struct *mm;		/* whose */
 };
 #define mmu_notifier_range_init(range, event, flags, m, s, e) \
 	(*(range) = (struct mmu_notifier_range) { .mm = m, .start = s, .end = e })
@@ -406,8 +395,7 @@ int cp_shmem_read(struct inode *inode, pgoff_t index, struct page **page);
 #define SGP_READ		0
 #define shmem_get_folio(inode, index, end, foliop, sgp) \
 	cp_shmem_read(inode, index, (struct page **)(foliop))
-bool cp_shmem_find_swapped(struct inode *inode, unsigned long *index,
-			   unsigned long max);
+bool cp_shmem_find_swapped(struct inode *inode, unsigned long *index, unsigned long max);
 
 struct cp_mapped;
 bool cp_name_leads_to(const struct cp_mapped *file);
@@ -434,17 +422,14 @@ void cp_iov_iter_advance(struct cp_iov_iter *i, size_t len);
 ssize_t vfs_iter_write(struct file *file, struct cp_iov_iter *i, loff_t *pos,
 		       int flags);
 
-static inline void bvec_set_page(struct bio_vec *bv, struct page *page,
-				 unsigned int len, unsigned int offset)
+static inline void bvec_set_page(struct bio_vec *bv, struct page *of, u32 len, u32 at)
 {
-	bv->bv_page = page;
-	bv->bv_len = len;
-	bv->bv_offset = offset;
+	*bv = (struct bio_vec) { .bv_page = of, .bv_offset = at, .bv_len = len };
 }
 #define bvec_set_virt(bv, addr, len) \
 	bvec_set_page(bv, virt_to_page(addr), len, offset_in_page(addr))
 #ifndef offset_in_page
-#define offset_in_page(p)	((unsigned long)(p) & ~PAGE_MASK)
+#define offset_in_page(at)	((unsigned long)(at) % PAGE_SIZE)
 #endif
 
 /* No crc32 among the hashes here: crc32_le() it is. */
@@ -508,20 +493,22 @@ CP_PRSTATUS(compat_, compat_elf_siginfo, compat_ulong_t, compat_pid_t,
 
 static inline struct compat_timeval ns_to_old_timeval32(u64 time)
 {
-	struct timeval tv;
+	struct timeval native;
 
-	cputime_to_timeval((cputime_t)time, &tv);
-	return (struct compat_timeval) { .tv_sec = tv.tv_sec, .tv_usec = tv.tv_usec };
+	cputime_to_timeval((cputime_t)time, &native);
+	return (struct compat_timeval) {
+		.tv_sec = native.tv_sec, .tv_usec = native.tv_usec,
+	};
 }
 #endif
 
 /* Times of processes come as cputime_t, and are handed on as such. */
 static inline struct timeval ns_to_timeval_of_cputime(u64 time)
 {
-	struct timeval tv;
+	struct timeval as_timeval;
 
-	cputime_to_timeval((cputime_t)time, &tv);
-	return tv;
+	cputime_to_timeval((cputime_t)time, &as_timeval);
+	return as_timeval;
 }
 #define ns_to_kernel_old_timeval ns_to_timeval_of_cputime
 
@@ -540,11 +527,9 @@ int cp_fill_notes(struct cp_dump *dump);
 
 /* hugetlb.c */
 #ifdef CONFIG_HUGETLB_PAGE
-int cp_walk_hugetlb_range(struct mm_walk *walk, unsigned long addr,
-			  unsigned long end);
+int cp_walk_hugetlb_range(struct mm_walk *walk, ulong addr, ulong limit);
 #else
-static inline int cp_walk_hugetlb_range(struct mm_walk *walk, unsigned long addr,
-					unsigned long end)
+static inline int cp_walk_hugetlb_range(struct mm_walk *walk, ulong addr, ulong limit)
 {
 	return 0;
 }

@@ -21,21 +21,21 @@
 long cp_bring_seek(struct cp_bring *bring, struct file *file, pgoff_t index,
 		   unsigned long nr)
 {
-	struct inode *inode = file->f_mapping->host;
+	struct inode *const inode = file->f_mapping->host;
 	struct fiemap_extent extent = { };
 	struct fiemap_extent_info info = {
 		.fi_extents_max = 1, .fi_extents_start = &extent,
 	};
 	u64 pos = (u64)index << PAGE_SHIFT, end;
-	mm_segment_t fs = get_fs();
+	mm_segment_t caller = get_fs();
 	int err;
 
-	if (!inode->i_op->fiemap)
+	if (inode->i_op->fiemap == NULL)
 		return -nr;
 	nr = min_t(unsigned long, nr, CP_FIEMAP_PAGES);
 	set_fs(KERNEL_DS);
 	err = inode->i_op->fiemap(inode, &info, pos, (u64)nr << PAGE_SHIFT);
-	set_fs(fs);
+	set_fs(caller);
 	if (err)
 		return -nr;
 	if (!info.fi_extents_mapped)
@@ -57,17 +57,16 @@ long cp_bring_seek(struct cp_bring *bring, struct file *file, pgoff_t index,
  * Return: whether there is one. What is in swap is looked for in steps, so one may be
  * told of that is not there.
  */
-bool cp_find_page(struct address_space *mapping, unsigned long *index,
-		  unsigned long max)
+bool cp_find_page(struct address_space *mapping, unsigned long *index, unsigned long max)
 {
 	unsigned long next = max, at = *index;
-	struct page *page;
+	struct page *cached;
 	bool found = false;
 
-	if (find_get_pages(mapping, at, 1, &page)) {
-		found = page->index <= max;
-		next = min(page->index, max);
-		put_page(page);
+	if (find_get_pages(mapping, at, 1, &cached)) {
+		next = min(cached->index, max);
+		found = cached->index <= max;
+		page_cache_release(cached);
 	}
 	if (shmem_mapping(mapping) && (!found || next > at) &&
 	    cp_shmem_find_swapped(mapping->host, &at, next)) {

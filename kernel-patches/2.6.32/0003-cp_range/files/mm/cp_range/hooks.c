@@ -16,10 +16,10 @@ bool cp_can_track(struct mm_struct *mm)
 	return true;
 }
 
-/* Whoever has it now has let it go when this returns. */
 static void cp_wait_for(spinlock_t *lock)
 {
 	spin_lock(lock);
+	/* Whoever had it before has let it go. */
 	spin_unlock(lock);
 }
 
@@ -41,8 +41,8 @@ int cp_track_begin(struct cp_mm *cm, struct mm_struct *mm)
 	if (cm->tracked)
 		return 0;
 	down_write(&mm->mmap_sem);
-	for (vma = mm->mmap; vma; vma = vma->vm_next)
-		if (vma->vm_file)
+	for (vma = mm->mmap; vma != NULL; vma = vma->vm_next)
+		if (vma->vm_file != NULL)
 			cp_wait_for(&vma->vm_file->f_mapping->i_mmap_lock);
 	up_write(&mm->mmap_sem);
 	cm->tracked = true;

@@ -45,113 +45,110 @@ static int cp_bounce_init(struct cp_dump *dump)
 
 /* As many pages of a huge page, which cannot go away till this returns, as fit. */
 static unsigned long cp_copy_huge(struct cp_dump *dump, struct vm_area_struct *vma,
-				  struct page *head, unsigned long addr,
-				  unsigned long end)
+				  struct page *head, unsigned long at, unsigned long limit)
 {
-	struct hstate *h = hstate_vma(vma);
-	struct page *page = head + ((addr & ~huge_page_mask(h)) >> PAGE_SHIFT);
+	unsigned long inside = at & ~huge_page_mask(hstate_vma(vma));
+	struct page *from = head + inside / PAGE_SIZE;
 
-	for (; addr < end && dump->nr_bounce < CP_BOUNCE_PAGES; addr += PAGE_SIZE)
-		cp_bounce(dump, vma, addr, page++);
-	return addr;
+	while (at < limit && dump->nr_bounce < CP_BOUNCE_PAGES) {
+		cp_bounce(dump, vma, at, from++);
+		at += PAGE_SIZE;
+	}
+	return at;
 }
 
 /* Nothing in the page table; the file may have the page all the same. */
 static unsigned long cp_huge_none(struct cp_dump *dump, struct vm_area_struct *vma,
-				  unsigned long addr, unsigned long end)
+				  unsigned long at, unsigned long limit)
 {
-	struct address_space *mapping = vma->vm_file->f_mapping;
-	struct hstate *h = hstate_vma(vma);
-	struct page *page;
-	pgoff_t index;
+	struct address_space *pages = vma->vm_file->f_mapping;
+	unsigned int shift = huge_page_shift(hstate_vma(vma));
+	u64 pos = (u64)vma->vm_pgoff * PAGE_SIZE + (at - vma->vm_start);
+	struct page *head;
 
-	/* The index in the page cache counts huge pages. */
-	index = ((addr - vma->vm_start) >> huge_page_shift(h)) +
-		(vma->vm_pgoff >> huge_page_order(h));
-	if (((loff_t)index << huge_page_shift(h)) >= i_size_read(mapping->host)) {
-		cp_run_add(&dump->runs, vma, addr, end, CP_SKIPPED, CP_SKIP_FAULT);
-		return end;
+	pos = pos >> shift << shift;
+	if (pos >= i_size_read(pages->host)) {
+		cp_run_add(&dump->runs, vma, at, limit, CP_SKIPPED, CP_SKIP_FAULT);
+		return limit;
 	}
-	page = find_lock_page(mapping, index);
-	if (!page) {
-		cp_run_add(&dump->runs, vma, addr, end, CP_HOLE, CP_HOLE_ZERO);
-		return end;
+	/* The page cache counts huge pages here. */
+	head = find_lock_page(pages, pos >> shift);
+	if (!head) {
+		cp_run_add(&dump->runs, vma, at, limit, CP_HOLE, CP_HOLE_ZERO);
+		return limit;
 	}
 	/* Locked, it stays in the file; no reference outlives the copy. */
-	addr = cp_copy_huge(dump, vma, page, addr, end);
-	unlock_page(page);
-	put_page(page);
-	return addr;
+	at = cp_copy_huge(dump, vma, head, at, limit);
+	unlock_page(head);
+	page_cache_release(head);
+	return at;
 }
 
 static unsigned long cp_huge_one(struct cp_dump *dump, struct vm_area_struct *vma,
-				 unsigned long addr, unsigned long end)
+				 unsigned long at, unsigned long limit)
 {
-	struct hstate *h = hstate_vma(vma);
-	struct mm_struct *mm = vma->vm_mm;
-	pte_t entry, *pte;
+	spinlock_t *tables = &vma->vm_mm->page_table_lock;
+	pte_t *where, entry;
+	bool present;
 
-	pte = huge_pte_offset(mm, addr & huge_page_mask(h));
-	if (!pte)
-		return cp_huge_none(dump, vma, addr, end);
+	where = huge_pte_offset(vma->vm_mm, at & huge_page_mask(hstate_vma(vma)));
+	if (!where)
+		return cp_huge_none(dump, vma, at, limit);
 
-	spin_lock(&mm->page_table_lock);
-	entry = huge_ptep_get(pte);
-	if (pte_present(entry)) {
-		addr = cp_copy_huge(dump, vma, pte_page(entry), addr, end);
-		spin_unlock(&mm->page_table_lock);
-		return addr;
-	}
-	spin_unlock(&mm->page_table_lock);
+	spin_lock(tables);
+	entry = huge_ptep_get(where);
+	present = pte_present(entry);
+	if (present)
+		at = cp_copy_huge(dump, vma, pte_page(entry), at, limit);
+	spin_unlock(tables);
 
+	if (present)
+		return at;
 	if (huge_pte_none(entry))
-		return cp_huge_none(dump, vma, addr, end);
+		return cp_huge_none(dump, vma, at, limit);
 	/* Neither there nor none: a memory error took it. */
-	cp_run_add(&dump->runs, vma, addr, end, CP_SKIPPED, CP_SKIP_POISON);
-	return end;
+	cp_run_add(&dump->runs, vma, at, limit, CP_SKIPPED, CP_SKIP_POISON);
+	return limit;
 }
 
 /*
  * Where there is no page table for 1 GiB and the file has no page, one look is for all.
  */
 static unsigned long cp_huge_hole_end(struct vm_area_struct *vma,
-				      unsigned long addr, unsigned long end)
+				      unsigned long at, unsigned long limit)
 {
-	struct address_space *mapping = vma->vm_file->f_mapping;
-	pgd_t *pgd = pgd_offset(vma->vm_mm, addr);
+	pgd_t *top = pgd_offset(vma->vm_mm, at);
 
-	if (mapping->nrpages)
-		return addr;
-	if (pgd_none(*pgd))
-		return pgd_addr_end(addr, end);
-	if (pud_none(*pud_offset(pgd, addr)))
-		return pud_addr_end(addr, end);
-	return addr;
+	if (vma->vm_file->f_mapping->nrpages != 0)
+		return at;
+	if (!pgd_present(*top))
+		return pgd_addr_end(at, limit);
+	return pud_none(*pud_offset(top, at)) ? pud_addr_end(at, limit) : at;
 }
 
 /**
  * cp_walk_hugetlb_range() - the walk over a mapping of huge pages
  * @walk: the walk
- * @addr: first address
- * @end: end address
+ * @addr: where it begins
+ * @limit: where it ends
  *
  * Return: as walk_page_range_vma().
  */
-int cp_walk_hugetlb_range(struct mm_walk *walk, unsigned long addr,
-			  unsigned long end)
+int cp_walk_hugetlb_range(struct mm_walk *walk, ulong addr, ulong limit)
 {
 	struct vm_area_struct *vma = walk->vma;
 	struct cp_dump *dump = walk->private;
-	struct hstate *h = hstate_vma(vma);
+	unsigned long size_of_one = huge_page_size(hstate_vma(vma));
 	int ret = cp_bounce_init(dump);
 
-	while (!ret && addr < end) {
+	while (!ret && addr < limit) {
 		unsigned long next, hole;
 		loff_t size = i_size_read(vma->vm_file->f_mapping->host);
 
 		dump->addr = addr;
-		if (fatal_signal_pending(current))
-			return -EINTR;
+		ret = fatal_signal_pending(current) ? -EINTR : 0;
+		if (ret)
+			break;
 		if (dump->window.pages + PTRS_PER_PTE > CP_WINDOW_PAGES ||
 		    dump->nr_bounce == CP_BOUNCE_PAGES ||
 		    (addr != dump->locked_at &&
@@ -161,8 +158,8 @@ int cp_walk_hugetlb_range(struct mm_walk *walk, unsigned long addr,
 		if (ret)
 			return ret;
 
-		hole = cp_huge_hole_end(vma, addr, end);
-		next = min((addr & huge_page_mask(h)) + huge_page_size(h), end);
+		hole = cp_huge_hole_end(vma, addr, limit);
+		next = min((addr & -size_of_one) + size_of_one, limit);
 		if (hole > next &&
 		    ((loff_t)linear_page_index(vma, hole) << PAGE_SHIFT) <= size) {
 			cp_run_add(&dump->runs, vma, addr, hole, CP_HOLE,

@@ -23,13 +23,12 @@ int cp_shmem_read(struct inode *inode, pgoff_t index, struct page **page)
  * The next page that is in swap, from *index to max. Looks at no more than some
  * entries; if there were more, at the first of these there may be one.
  */
-bool cp_shmem_find_swapped(struct inode *inode, unsigned long *index,
-			   unsigned long max)
+bool cp_shmem_find_swapped(struct inode *inode, unsigned long *index, unsigned long max)
 {
-	struct shmem_inode_info *info = SHMEM_I(inode);
+	struct shmem_inode_info *const info = SHMEM_I(inode);
+	bool found = false;
 	unsigned long at = *index;
 	unsigned int steps = 0;
-	bool found = false;
 
 	spin_lock(&info->lock);
 	if (info->swapped && info->next_index)
