@@ -142,7 +142,8 @@ check_steps() {	# KERNEL SOURCE
 	if [ "$2" ]; then
 		KERNEL=$1 LINUX_SRC=$2 "$top/scripts/check-steps.sh" || failed=1
 	else
-		say "NOT RUN: whether the steps of Linux $1 fit, and have no line of its source, since" 			"LINUX_SRC_${1//./_} is not set: $(sed -n 's/^get=//p' "$top/kernel-patches/$1/source")"
+		say "NOT RUN: whether the steps of Linux $1 fit, and have no line of its source, since" \
+			"LINUX_SRC_${1//./_} is not set: $(sed -n 's/^get=//p' "$top/kernel-patches/$1/source")"
 	fi
 }
 
