@@ -15,8 +15,10 @@ new_ext4() {
 }
 
 # new_xfs FILE MIB: an empty one; mkfs.xfs makes none of less than 300 MiB. The file is
-# sparse.
+# sparse. An old kernel's "source" says which of its features that knows.
 new_xfs() {
+	local options
+	read -ra options < <(setting mkfs_xfs) || true
 	rm -f "$1"
-	truncate -s "${2}M" "$1" && mkfs.xfs -q -f "$1"
+	truncate -s "${2}M" "$1" && mkfs.xfs -q -f ${options[@]+"${options[@]}"} "$1"
 }

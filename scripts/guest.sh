@@ -299,7 +299,7 @@ found=$(tr -d '\r' <"$log" | grep -v 'guest: ' | grep -E "$complaints" |
 if [ -n "$found" ]; then
 	head -n 20 <<<"$found" >&2
 fi
-grep -o 'guest: .*\(failed\|killed\|cannot\).*' "$log" >&2 || true
+grep -o 'guest: .*\(failed\|was killed\|cannot\).*' "$log" >&2 || true
 if [ "$code" = 124 ] || [ "$code" = 137 ]; then
 	die "$name: the guest hung: it did not end in $timeout s; its log is $log"
 elif grep -q 'Kernel panic' "$log"; then
