@@ -10,6 +10,7 @@
 
 #include "cp_test.h"
 #include "harness.h"
+#include "needs.h"
 #include "schemes.h"
 
 static struct arena arena;
@@ -45,6 +46,15 @@ static double touch(unsigned int permille)
 /* Counts repeat to 1e-3 with one compiler; another's kernel may differ by more. */
 #define SLACK		1.02
 
+/*
+ * Of 2.6.32: pages go to the file system through vfs_writev(), and every page table is
+ * looked at, as there is no telling which were used.
+ */
+static double old_kernel(double bound, double otherwise)
+{
+	return cp_kernel_before(2, 7) ? bound : otherwise;
+}
+
 TEST(full_costs_no_more_than_write)
 {
 	static const char *const pieces[] = {
@@ -71,7 +81,7 @@ TEST(full_costs_no_more_than_write)
 	SHOW("256 MiB, cp_range(), first: %7.2f M", ours / 1e6);
 	ours = saver_save(&saver);
 	SHOW("256 MiB, cp_range(): %7.2f M", ours / 1e6);
-	EXPECT_LE(ours, best * SLACK);
+	EXPECT_LE(ours, best * old_kernel(1.1, SLACK));
 }
 
 static const unsigned int permille[] = { 0, 1, 10, 100, 1000 };
@@ -173,7 +183,7 @@ TEST(untouched_memory_costs_next_to_nothing)
 	SHOW("1 GiB read and not written: %7.3f M, not used: %7.3f M",
 	     one / 1e6, idle / 1e6);
 	/* A quarter of it to see whether the images of the chain are still there. */
-	EXPECT_LE(idle, 0.11e6);
+	EXPECT_LE(idle, old_kernel(0.75e6, 0.11e6));
 	arena_put(&arena);
 
 	/* The guest has room for 2.25 GiB: scale the rule to that. */
@@ -186,7 +196,7 @@ TEST(untouched_memory_costs_next_to_nothing)
 	SHOW("2.25 GiB, of which 1 GiB read: %7.3f M, %.3f of 1 GiB", four / 1e6,
 	     four / one);
 	/* 3 GiB more may cost half of 1 GiB: 1.25 GiB more, 0.21 of it. */
-	EXPECT_LE(four, one * 1.21);
+	EXPECT_LE(four, one * old_kernel(2.25 * SLACK, 1.21));
 }
 
 TEST(pages_written_again_cost_no_fault)

@@ -52,8 +52,9 @@ bool arena_get(struct arena *arena, size_t len, unsigned int flags)
 		munmap(mem + head + len, HUGE - head);
 	arena->mem = mem + head;
 	arena->len = len;
-	if (madvise(arena->mem, len, flags & ARENA_HUGE ?
-		    MADV_HUGEPAGE : MADV_NOHUGEPAGE) ||
+	/* a kernel without huge pages for everybody has none to do without */
+	if ((madvise(arena->mem, len, flags & ARENA_HUGE ?
+		     MADV_HUGEPAGE : MADV_NOHUGEPAGE) && flags & ARENA_HUGE) ||
 	    ((flags & ARENA_VMAS) && !cut_in_vmas(arena))) {
 		arena_put(arena);
 		return false;

@@ -53,9 +53,10 @@ ok "make distclean: the link and the folder are gone"
 rm -rf "$copy/dest dir"
 list | diff "$RUN_DIR/list" - >"$saw"
 ok "all else is as it was"
+rm -rf "$RUN_DIR/all"
 # As if all had been made that a script makes, by what they call it.
 # shellcheck disable=SC2016	# the variable's name
-grep -oh '\$BUILD/[a-z][a-z.-]*' "$top"/Makefile "$top"/scripts/*.sh |
+grep -oh '\$BUILD/[a-z][a-z0-9.-]*' "$top"/Makefile "$top"/scripts/*.sh |
 while read -r name; do
 	mkdir -p "$RUN_DIR/all/${name#*/}"
 done

@@ -60,6 +60,8 @@ make_steps() {
 	END
 }
 
+unset ARCH		# of the kernel that the tests are run on
+
 series() {	# SOURCE
 	rm -rf "$out"
 	KERNEL=9.9 LINUX_SRC=$1 BUILD="$RUN_DIR/build" "$copy/scripts/series.sh" "$1" "$out" >"$saw" 2>&1

@@ -175,7 +175,8 @@ static void do_init(uint64_t unique, const struct fuse_init_in *in)
 	out.flags2 = flags >> 32;
 	if (in->minor < out.minor)
 		out.minor = in->minor;
-	answer(unique, 0, &out, sizeof(out));
+	/* before 7.23 the kernel takes no more than it knows */
+	answer(unique, 0, &out, in->minor < 23 ? FUSE_COMPAT_22_INIT_OUT_SIZE : sizeof(out));
 }
 
 static int get_attr(const struct node *node, struct fuse_attr_out *out)

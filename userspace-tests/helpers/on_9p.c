@@ -11,6 +11,7 @@
 #include "chain.h"
 #include "harness.h"
 #include "kinds.h"
+#include "needs.h"
 
 #define LEN	(6UL << 20)	/* more than a window of pages, and than a message */
 #define LIMIT	(64UL << 20)	/* an endless call does not fill the host's disk */
@@ -37,6 +38,7 @@ FIXTURE_SETUP(on_9p)
 	struct rlimit limit = { LIMIT, LIMIT };
 	char options[128];
 
+	NEEDS(cp_lacks_9p_tags());
 	snprintf(options, sizeof(options), "trans=virtio,%s", variant->options);
 	if (mount("images", "/tmp", "9p", 0, options))
 		SKIP(return, "no 9p with %s: %s", options, strerror(errno));

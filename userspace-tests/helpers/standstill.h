@@ -15,10 +15,13 @@ struct ship {
 
 struct ship ship = { "Beagle", 242, { 1831, 1832, 1833, 1836 } };
 volatile unsigned int cargo[64 * 1024];
+volatile double draught = 3.5;
 char *volatile hold;
 
 static void load(unsigned int seed)
 {
+	/* of a program that never used them, a kernel may have no such registers */
+	draught *= seed;
 	for (unsigned int i = 0; i < sizeof(cargo) / sizeof(cargo[0]); i++)
 		cargo[i] = seed + i * 2654435761u;
 }

@@ -91,6 +91,8 @@ double cp_now(void);
 const char *cp_swap_device(void);
 long cp_vmstat(const char *field);
 long cp_meminfo(const char *field);
+long cp_available(void);
+void cp_oom_first(bool first);
 int cp_hold_memory_but(long kb);
 int cp_set_user(uid_t real, uid_t effective, uid_t saved);
 bool cp_debug_kernel(void);

@@ -36,6 +36,13 @@ ok() {		# DESCRIPTION; the last command's status is the result
 	fi
 }
 
+# Programs of this machine's distribution may want a newer kernel than is under test.
+kernel_is_too_old() {	# what they want goes to wants
+	wants=$(readelf -n "$(command -v env)" 2>/dev/null | sed -n 's/.*OS: Linux, ABI: //p')
+	[ "$wants" ] && [ "${KERNEL:-}" ] &&
+		[ "$(printf '%s\n' "$wants" "$KERNEL" | sort -V | head -n 1)" != "$wants" ]
+}
+
 skip() {	# DESCRIPTION REASON
 	count=$((count + 1))
 	echo "ok $count $1 # SKIP $2"

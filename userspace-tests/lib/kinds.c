@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 
 #include "kinds.h"
+#include "needs.h"
 
 #define ROOT	"/kinds"
 
@@ -124,7 +125,10 @@ static bool is_mounted(const char *folder)
 static const char *begin_9p(const struct kind *kind)
 {
 	bool cached = kind == &kinds[KIND_9P_MMAP];
+	const char *lack = cp_lacks_9p_tags();
 
+	if (lack)
+		return lack;
 	/* Without a cache is what one gets who does not ask. */
 	if (mount(cached ? "cached" : "kinds", kind->folder, "9p", 0, cached ?
 		  "trans=virtio,version=9p2000.L,msize=262144,cache=mmap" :
@@ -160,6 +164,10 @@ static const char *served_by(const char *helper, const struct kind *kind)
 
 static const char *begin_fuse(const struct kind *kind)
 {
+	const char *lack = cp_lacks_o_path();
+
+	if (lack)
+		return lack;
 	return served_by("fuse_serve", kind);
 }
 

@@ -2,10 +2,14 @@
 /* See needs.h. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "needs.h"
@@ -52,5 +56,79 @@ const char *cp_lacks_advice(const char *name, int advice)
 	if (madvise(mem, page, advice) && errno == EINVAL)
 		why = lack(name, errno);
 	munmap(mem, page);
+	return why;
+}
+
+/**
+ * cp_kernel_before - is this an older kernel? For what it cannot be asked in another way
+ * @major: Linux @major.@minor, of 3 and later
+ * @minor: the same
+ */
+bool cp_kernel_before(unsigned int major, unsigned int minor)
+{
+	unsigned int has_major, has_minor;
+	struct utsname name;
+
+	return !uname(&name) &&
+	       sscanf(name.release, "%u.%u", &has_major, &has_minor) == 2 &&
+	       (has_major < major || (has_major == major && has_minor < minor));
+}
+
+/**
+ * cp_lacks_9p_tags - can it not be told which folder of the host to mount?
+ *
+ * Before Linux 2.6.34 the first one is mounted, and where there is none left, a mount
+ * is an oops.
+ *
+ * Return: as cp_lacks_call().
+ */
+const char *cp_lacks_9p_tags(void)
+{
+	glob_t tags;
+
+	if (!cp_kernel_before(3, 0))
+		return NULL;
+	if (glob("/sys/bus/virtio/drivers/9pnet_virtio/virtio*/mount_tag", 0, NULL, &tags))
+		return "this kernel's 9p knows no tags";
+	globfree(&tags);
+	return NULL;
+}
+
+/**
+ * cp_lacks_mem_write - can memory not be written by way of /proc/PID/mem?
+ *
+ * Return: as cp_lacks_call().
+ */
+const char *cp_lacks_mem_write(void)
+{
+	static char byte;
+	const char *why = NULL;
+	int fd = open("/proc/self/mem", O_RDWR);
+
+	if (fd < 0)
+		return lack("/proc/self/mem", errno);
+	if (pwrite(fd, "", 1, (uintptr_t)&byte) != 1)
+		why = lack("writing to /proc/PID/mem", errno);
+	close(fd);
+	return why;
+}
+
+/**
+ * cp_lacks_o_path - is there no O_PATH?
+ *
+ * Before Linux 2.6.39 the flag is ignored. fuse_serve needs it.
+ *
+ * Return: as cp_lacks_call().
+ */
+const char *cp_lacks_o_path(void)
+{
+	const char *why = NULL;
+	int fd = open("/", O_PATH);
+	char byte;
+
+	/* no more than a name, if so: EBADF */
+	if (fd < 0 || (read(fd, &byte, 1) < 0 && errno != EBADF))
+		why = lack("O_PATH", errno);
+	close(fd);
 	return why;
 }

@@ -6,8 +6,14 @@
 #ifndef NEEDS_H
 #define NEEDS_H
 
+#include <stdbool.h>
+
 const char *cp_lacks_call(const char *name, long number);
 const char *cp_lacks_advice(const char *name, int advice);
+bool cp_kernel_before(unsigned int major, unsigned int minor);
+const char *cp_lacks_9p_tags(void);
+const char *cp_lacks_mem_write(void);
+const char *cp_lacks_o_path(void);
 
 #define NEEDS(lack) do { \
 	const char *needs_lack = (lack); \

@@ -26,11 +26,11 @@ static void wrong(const struct cpimg *img, unsigned int page,
 {
 	const struct page *p = &pages[page];
 
-	fail("page %u at %p of %s: %s; found %s %u prot %u (in %s), flags 0x%x prot %u file %d index %u%s",
+	fail("page %u at %p of %s: %s; found %s %u prot %u (in %s), flags 0x%x prot %u, page %u of %s%s",
 	     page, page_addr(page), cpimg_path(img), what,
 	     cpimg_class_name(piece->cls), piece->reason, piece->prot,
 	     piece->img ? cpimg_path(piece->img) : "none", p->flags, p->prot,
-	     p->file == NO_FILE ? -1 : p->file, p->index,
+	     p->index, p->file == NO_FILE ? "no file" : files[p->file].name,
 	     is_readable(p) && !same_page(page_addr(page), model_bytes(page)) ?
 	     "; MEMORY ITSELF IS WRONG" : "");
 }

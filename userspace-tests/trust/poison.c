@@ -6,6 +6,7 @@
 
 #include "cp_test.h"
 #include "harness.h"
+#include "needs.h"
 
 #define PAGES	16
 
@@ -143,6 +144,8 @@ TEST_F(poison, of_a_hugetlb_page)
 		SKIP(return, "no three huge pages: %s", strerror(errno));
 	cp_fill(mem, 3 * HUGE, 4);
 	POISON(mem + HUGE + 5 * PAGE);
+	if (cp_kernel_before(2, 7) && mem[HUGE] == mem[0])
+		SKIP(return, "this kernel leaves a hugetlb page where it is");
 	self->img = cp_take(mem, 3 * HUGE);
 	ASSERT_NE(NULL, self->img);
 	EXPECT_EQ(0, buses);

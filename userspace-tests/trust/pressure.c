@@ -14,6 +14,7 @@
 
 #include "chain.h"
 #include "harness.h"
+#include "needs.h"
 
 #ifndef MADV_SOFT_OFFLINE
 #define MADV_SOFT_OFFLINE	101
@@ -139,6 +140,7 @@ FIXTURE(moved) {
 	struct chain	c;
 	pthread_t	thread[NR_MOVERS];
 	long		before[NR_MOVERS];
+	unsigned int	who;		/* of the variant's, those that there are */
 };
 
 FIXTURE_VARIANT(moved) {
@@ -153,23 +155,29 @@ FIXTURE_VARIANT_ADD(moved, by_all_of_them) { 15 };
 
 FIXTURE_SETUP(moved)
 {
+	self->who = variant->who;
+	/* Nobody moves pages in Linux 2.6.32 but for a node, for KSM, or for an error. */
+	if (cp_kernel_before(2, 7))
+		self->who &= ~5;
+	if (!self->who)
+		SKIP(return, "this kernel has no such thing");
 	/* Before there is memory: khugepaged is told of it then. */
 	for (size_t i = 0; i < NR_MOVERS; i++)
-		if (variant->who >> i & 1)
+		if (self->who >> i & 1)
 			set(&movers[i], true);
 	mem = cp_map_at((void *)0x200000000000UL, LEN);
 	ASSERT_NE(NULL, mem);
-	if (!(variant->who & 4))
+	if (!(self->who & 4))
 		madvise(mem, LEN, MADV_NOHUGEPAGE);
-	if (variant->who & 8)
+	if (self->who & 8)
 		madvise(mem, LEN, MADV_MERGEABLE);
 	stop = false;
 	cp_fill(mem, LEN, 1);
 	/* A page that is busy at the moment is no matter. */
-	if ((variant->who & 2) && madvise(mem, PAGE, MADV_SOFT_OFFLINE) && errno == EINVAL)
+	if ((self->who & 2) && madvise(mem, PAGE, MADV_SOFT_OFFLINE) && errno == EINVAL)
 		SKIP(return, "no MADV_SOFT_OFFLINE: %s", strerror(errno));
 	for (size_t i = 0; i < NR_MOVERS; i++) {
-		if (!(variant->who >> i & 1))
+		if (!(self->who >> i & 1))
 			continue;
 		self->before[i] = movers[i].count();
 		if (movers[i].step)
@@ -183,7 +191,7 @@ FIXTURE_TEARDOWN(moved)
 	for (size_t i = 0; i < NR_MOVERS; i++) {
 		if (self->thread[i])
 			pthread_join(self->thread[i], NULL);
-		if (variant->who >> i & 1)
+		if (self->who >> i & 1)
 			set(&movers[i], false);
 	}
 	chain_close(&self->c);
@@ -197,7 +205,7 @@ TEST_F(moved, chain_gives_the_memory)
 	int round;
 
 	/* Till each of them has done something, however slow they are. */
-	for (round = 0; round < ROUNDS || (seen != variant->who && round < 4 * ROUNDS);
+	for (round = 0; round < ROUNDS || (seen != self->who && round < 4 * ROUNDS);
 	     round++) {
 		if (round >= ROUNDS)
 			usleep(100000);
@@ -207,17 +215,17 @@ TEST_F(moved, chain_gives_the_memory)
 		ASSERT_OK(chain_matches(&self->c, mem, LEN));
 		saved += round % 8 ? cpimg_note(self->c.img)->pages_data : 0;
 		for (size_t i = 0; i < NR_MOVERS; i++)
-			if (variant->who >> i & 1 && movers[i].count() > self->before[i])
+			if (self->who >> i & 1 && movers[i].count() > self->before[i])
 				seen |= 1 << i;
 		if (round % 8 == 7)
 			chain_remove();
 	}
 	for (size_t i = 0; i < NR_MOVERS; i++)
-		if (variant->who >> i & 1)
+		if (self->who >> i & 1)
 			TH_LOG("%s: %ld in %d rounds", movers[i].counted,
 			       movers[i].count() - self->before[i], round);
 	TH_LOG("pages in an incremental image: %zu", saved / (round * 7 / 8));
-	EXPECT_EQ(variant->who, seen);
+	EXPECT_EQ(self->who, seen);
 }
 
 /*
@@ -276,7 +284,7 @@ TEST(cgroup_smaller_than_the_image)
 
 TEST(machine_smaller_than_the_image)
 {
-	const size_t len = (cp_debug_kernel() ? 16UL : 64UL) << 20;
+	const size_t len = (cp_debug_kernel() || cp_kernel_before(2, 7) ? 16UL : 64UL) << 20;
 	char *at;
 	pid_t pid;
 
@@ -296,10 +304,10 @@ TEST(machine_smaller_than_the_image)
 static void save_too_much(void *arg)
 {
 	long percent = (long)arg;
-	size_t len = (cp_meminfo("MemAvailable") << 10) / 100 * percent / PAGE * PAGE;
+	size_t len = (cp_available() << 10) / 100 * percent / PAGE * PAGE;
 	char *at = cp_map(len);
 
-	cp_write_file("/proc/self/oom_score_adj", "1000");
+	cp_oom_first(true);
 	cp_fill(at, len, 1);
 	/* Every other time it has a chain. */
 	if (percent % 2) {
@@ -336,8 +344,11 @@ TEST(killed_for_want_of_memory)
 		ASSERT_OK(cp_no_file(pid, 0));
 		ASSERT_OK(cp_no_file(pid, 1));
 	}
-	kills = cp_vmstat("oom_kill") - kills;
-	EXPECT_LE(6, kills);
+	/* before 4.13 they are not counted */
+	if (kills >= 0) {
+		kills = cp_vmstat("oom_kill") - kills;
+		EXPECT_LE(6, kills);
+	}
 	/* What the files had taken has been given back, and the next ones are well. */
 	now = cp_meminfo("Shmem");
 	EXPECT_GT(shmem + 1024, now) TH_LOG("Shmem was %ld kB, is %ld kB", shmem, now);
