@@ -17,8 +17,13 @@ new_ext4() {
 # new_xfs FILE MIB: an empty one; mkfs.xfs makes none of less than 300 MiB. The file is
 # sparse. An old kernel's "source" says which of its features that knows.
 new_xfs() {
-	local options
+	local options said
 	read -ra options < <(setting mkfs_xfs) || true
 	rm -f "$1"
-	truncate -s "${2}M" "$1" && mkfs.xfs -q -f ${options[@]+"${options[@]}"} "$1"
+	truncate -s "${2}M" "$1" || return
+	# it has something to say about old features, in vain
+	said=$(mkfs.xfs -q -f ${options[@]+"${options[@]}"} "$1" 2>&1) || {
+		printf '%s\n' "$said" >&2
+		return 1
+	}
 }
