@@ -27,7 +27,7 @@
 #define PAGES	128UL			/* of it, in most of the races */
 #define SMALL	(PAGES * PAGE)
 #define WORDS	(SMALL / 8)
-#define BASE	((char *)0x200000000000UL)
+#define BASE	CP_FAR(0x20)
 #define EVENTS	"/sys/kernel/tracing/uprobe_events"
 
 /* How long each race goes on: rounds of some checkpoints, then a rest. */
@@ -305,7 +305,7 @@ static void *discard_when_told(void *arg)
 
 TEST_F(races, saved_while_it_is_discarded)
 {
-	char *mem = cp_map_at((void *)0x210000000000UL, WIDE);
+	char *mem = cp_map_at(CP_FAR(0x21), WIDE);
 	double end = seconds() + SECONDS;
 	const char *why = NULL;
 	pthread_t thread;
@@ -743,7 +743,7 @@ TEST_F(races, hugetlb_of_an_exhausted_pool)
 	cp_write_file("/proc/sys/vm/nr_hugepages", "2");
 	if (cp_read_number("/proc/sys/vm/nr_hugepages") != POOL)
 		SKIP(return, "no hugetlb pages to be had");
-	mem = mmap((void *)0x210000000000UL, POOL * HUGE, PROT_READ | PROT_WRITE,
+	mem = mmap(CP_FAR(0x21), POOL * HUGE, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED_NOREPLACE, -1, 0);
 	ASSERT_NE(MAP_FAILED, mem);
 	add_worker(discard_and_touch, mem);

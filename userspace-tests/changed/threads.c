@@ -184,7 +184,7 @@ TEST(changing_mappings_meanwhile_leaves_valid_images)
 	long runs = 0;
 
 	/* Low, so that nobody else's mmap() lands in its holes. */
-	mem = mmap((void *)(1UL << 40), 1024 * PAGE, PROT_READ | PROT_WRITE,
+	mem = mmap(CP_FAR(1), 1024 * PAGE, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	ASSERT_NE(MAP_FAILED, mem);
 	cp_fill(mem, 1024 * PAGE, 3);

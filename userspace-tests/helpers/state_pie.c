@@ -26,7 +26,7 @@ static struct state *place(const char *how)
 {
 	if (strcmp(how, "fixed"))
 		return &variable;
-	return mmap((void *)0x200000000000, sizeof(struct state), PROT_READ | PROT_WRITE,
+	return mmap(CP_FAR(0x20), sizeof(struct state), PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 }
 

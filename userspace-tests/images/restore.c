@@ -14,7 +14,7 @@
 #define PAGES	512UL
 #define LEN	(PAGES * PAGE)
 #define STEPS	12
-#define ARENA	((char *)0x200000000000UL)
+#define ARENA	CP_FAR(0x20)
 
 FIXTURE(restore) {
 	char			*mem;

@@ -15,8 +15,8 @@
 #undef PAGE
 #define PAGE	4096UL
 
-#define ARENA	((char *)0x200000000000UL)
-#define AT	(0x200000000000UL / PAGE)
+#define ARENA	CP_FAR(0x20)
+#define AT	((uintptr_t)CP_FAR(0x20) / PAGE)
 #define LEN	(16 * PAGE)
 #define FOLDER	"/disk/files"
 #define FILE_	FOLDER "/file"

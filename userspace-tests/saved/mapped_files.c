@@ -18,7 +18,7 @@
 #define NT_FILE		0x46494c45
 #endif
 
-#define AT		((char *)0x300000000000UL)
+#define AT		CP_FAR(0x30)
 #define PAGES		4
 #define LEN		(PAGES * PAGE)
 

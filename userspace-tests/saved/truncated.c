@@ -17,7 +17,7 @@
 #include "needs.h"
 
 #define RW		(PROT_READ | PROT_WRITE)
-#define AT		((char *)0x300000000000UL)
+#define AT		CP_FAR(0x30)
 #define MARK		't'
 
 static const char *make_folder(const char *folder, const char *type, const char *options)

@@ -25,7 +25,7 @@
 
 #define CALLS		20000UL
 #define BATCH		200		/* calls, then a look at the images */
-#define ARENA		((char *)0x300000000000UL)
+#define ARENA		CP_FAR(0x30)
 #define PAGES		256UL
 #define HIDDEN		100UL		/* the first of the pages left out */
 
@@ -128,11 +128,14 @@ static void change_memory(void)
 static uint64_t random_address(void)
 {
 	const uint64_t edges[] = {
-		0, PAGE, 0x10000, 0x400000, 1UL << 31, 1UL << 32,
+		0, PAGE, 0x10000, 0x400000, 1UL << 31,
 		(uintptr_t)ARENA, (uintptr_t)ARENA + PAGES * PAGE,
-		user_end, 1UL << 47, 1UL << 56, 1UL << 63,
+		user_end, ~0UL,
+#if __SIZEOF_POINTER__ == 8
+		1UL << 32, 1UL << 47, 1UL << 56, 1UL << 63,
 		0xffff800000000000UL, 0xffffffff81000000UL,
-		0xffffffffff600000UL, ~0UL,
+		0xffffffffff600000UL,
+#endif
 	};
 	uint64_t arena = (uintptr_t)ARENA + below(PAGES * PAGE);
 
@@ -362,7 +365,7 @@ int main(int argc, char **argv)
 
 	printf("TAP version 13\n1..4\n# %lu calls, seed %lu\n", calls, seed);
 	fflush(stdout);
-	state = seed * 0x9e3779b97f4a7c15UL | 1;
+	state = seed * 0x9e3779b97f4a7c15ULL | 1;
 	user_end = cp_user_end();
 	if (pipe(go) || pipe(answer) || pipe(pattern_to))
 		return 1;
