@@ -438,10 +438,10 @@ TEST(files_with_long_names_are_all_there)
 		long_folder(false);
 
 	FIND_FILES(img, &en);
-	count = word(&en, 0, 64);
+	count = word(&en, 0, sizeof(long) * 8);
 	EXPECT_LE(MAPPINGS, count);
 	/* As many names as it says, the last one whole. */
-	name = (const char *)en.desc + (2 + 3 * count) * 8;
+	name = (const char *)en.desc + (2 + 3 * count) * sizeof(long);
 	end = (const char *)en.desc + en.size;
 	for (; count; count--) {
 		ASSERT_GT(end, name);

@@ -381,7 +381,7 @@ int main(int argc, char **argv)
 	if (getrandom(&word, sizeof(word), 0) != sizeof(word) &&
 	    !old_random(&word, sizeof(word)))
 		return 1;
-	word |= 1UL << 63 | 1UL << 31;	/* negative, for poll() */
+	word |= 1ULL << 63 | 1UL << 31;	/* negative, for poll() */
 	for (size_t i = 0; i < ARRAY_SIZE(pattern); i++)
 		pattern[i] = word;
 	for (unsigned int i = 0; i < NR_HIDDEN; i++)
