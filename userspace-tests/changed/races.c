@@ -7,7 +7,7 @@
  * give the memory as it is; and memory itself must have lost nothing.
  */
 #define _GNU_SOURCE
-#include <elf.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/auxv.h>
@@ -563,7 +563,7 @@ __attribute__((noinline, aligned(4096))) static int probed(int x)
 /* Where a function is in the program's file. */
 static unsigned long file_offset(const void *function)
 {
-	const Elf64_Phdr *ph = (void *)getauxval(AT_PHDR);
+	const ElfW(Phdr) *ph = (void *)getauxval(AT_PHDR);
 	unsigned long n = getauxval(AT_PHNUM), at = (uintptr_t)function;
 
 	for (; n; n--, ph++) {
