@@ -351,7 +351,7 @@ TEST_F(incremental, idle_program)
 	size_t left;
 	int pid, mem;
 
-	ASSERT_EQ(0, cp_copy("/lib/ld-musl-x86_64.so.1", argv[0])) TH_LOG("%m");
+	ASSERT_EQ(0, cp_copy(CP_LOADER, argv[0])) TH_LOG("%m");
 	ASSERT_EQ(0, chmod(argv[0], 0755));
 	ASSERT_EQ(0, cp_copy(cp_helper("idle_dyn"), argv[1])) TH_LOG("%m");
 	sync();

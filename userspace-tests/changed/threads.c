@@ -24,7 +24,7 @@ static int registers_of(const struct cpimg *img)
 	int pid = -1;
 
 	if (cpimg_find_note(img, "CORE", NT_PRSTATUS, &en) && en.size >= 36)
-		memcpy(&pid, (const char *)en.desc + 32, sizeof(pid));
+		memcpy(&pid, (const char *)en.desc + CP_PR_PID, sizeof(pid));
 	return pid;
 }
 

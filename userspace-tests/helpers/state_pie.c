@@ -5,15 +5,13 @@
  * at an address of its own; "personality", with randomization off. Says what came of
  * it; exit status 0 if its state is what it was, 3 if cp_restore() refused.
  */
-#define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <unistd.h>
 
-#include <cp_range.h>
-#include <cpimg.h>
+#include "cp_test.h"
 
 struct state {
 	long	step;

@@ -38,6 +38,16 @@
  */
 #define CP_FAR(n)	((char *)((uintptr_t)(n) << (sizeof(void *) == 8 ? 40 : 24)))
 
+/* Where pr_pid is in struct elf_prstatus */
+#define CP_PR_PID	(sizeof(long) == 8 ? 32 : 24)
+
+/* What loads the _dyn programs */
+#ifdef __x86_64__
+#define CP_LOADER	"/lib/ld-musl-x86_64.so.1"
+#else
+#define CP_LOADER	"/lib/ld-musl-i386.so.1"
+#endif
+
 /* Newer than the libc's headers; the numbers are the kernel's for good. */
 #ifndef MADV_HWPOISON
 #define MADV_HWPOISON		100

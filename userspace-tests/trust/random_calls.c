@@ -162,11 +162,14 @@ static bool call(struct batch *batch)
 
 	if (below(2))		/* short, or nearly all would be of the whole arena */
 		end = start + below(8 * PAGE);
+	/* of 32 bits, what the kernel gets of it */
+	start = (uintptr_t)start;
+	end = (uintptr_t)end;
 	valid = start < (end < user_end ? end : user_end);
 	poison_stack();
 	errno = 0;
-	err = inc ? inc_cp_range((void *)start, (void *)end) :
-	      cp_range((void *)start, (void *)end);
+	err = inc ? inc_cp_range((void *)(uintptr_t)start, (void *)(uintptr_t)end) :
+	      cp_range((void *)(uintptr_t)start, (void *)(uintptr_t)end);
 	batch->calls++;
 	batch->good += !err;
 	if (valid ? !err : err == -1 && errno == EINVAL)
