@@ -11,7 +11,8 @@ loader=/lib/ld-musl-x86_64.so.1
 if [ "$arch" = i386 ]; then
 	stage=$BUILD/initramfs-i386
 	image=$BUILD/initramfs-i386.cpio
-	loader=$BUILD/i386/root/lib/ld-musl-i386.so.1
+	# in /lib of one Debian, in /usr/lib of the next
+	loader=$(find "$BUILD/i386/root" -name ld-musl-i386.so.1)
 fi
 
 step initramfs "Initramfs, in $image"

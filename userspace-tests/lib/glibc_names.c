@@ -29,6 +29,12 @@ long __isoc23_strtol(const char *s, char **end, int base)
 }
 
 __attribute__((weak))
+long long __isoc23_strtoll(const char *s, char **end, int base)
+{
+	return strtoll(s, end, base);
+}
+
+__attribute__((weak))
 unsigned long __isoc23_strtoul(const char *s, char **end, int base)
 {
 	return strtoul(s, end, base);
