@@ -117,7 +117,7 @@ static int save_image(const char *name, const char *file, struct plan p)
 	return close(fd);
 }
 
-#define PLAN		plan(64, 0, -1, AT, AT + 16, ARRAY_SIZE(runs), runs)
+#define PLAN		plan(sizeof(void *) * 8, 0, -1, AT, AT + 16, ARRAY_SIZE(runs), runs)
 
 static void open_image(struct __test_metadata *_metadata, FIXTURE_DATA(files) *self,
 		       const char *file)
