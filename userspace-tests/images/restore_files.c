@@ -384,7 +384,7 @@ TEST_F(files, of_an_older_image)
 	cpimg_chain_close(self->chain);
 	ASSERT_EQ(0, make_file(FOLDER "/other", 100));
 	ASSERT_EQ(0, save_image(FOLDER "/7-cp1", FOLDER "/other",
-				plan(64, 1, 0, AT, AT + 16, ARRAY_SIZE(later), later)));
+				plan(sizeof(void *) * 8, 1, 0, AT, AT + 16, ARRAY_SIZE(later), later)));
 	self->chain = cpimg_chain_open(FOLDER "/7-cp1", NULL, 0, &self->err);
 	ASSERT_NE(NULL, self->chain) TH_LOG("%s", self->err.text);
 	memset(self->mem, 'X', 10 * PAGE);
