@@ -290,6 +290,19 @@ struct mm_walk {
 int walk_page_range_vma(struct vm_area_struct *vma, ulong at, ulong limit,
 			const struct mm_walk_ops *ops, void *private);
 
+/*
+ * Where a table ends. With two levels the kernel's own answer is the limit, for they rely
+ * on having been asked about each level above, which is not done here.
+ */
+static inline ulong cp_table_end(ulong at, ulong size, ulong limit)
+{
+	return min(at | (size - 1), limit - 1) + 1;
+}
+#undef pud_addr_end
+#define pud_addr_end(at, limit)	cp_table_end(at, PUD_SIZE, limit)
+#undef pmd_addr_end
+#define pmd_addr_end(at, limit)	cp_table_end(at, PMD_SIZE, limit)
+
 /* Mappings */
 
 #define VM_SHADOW_STACK		0
