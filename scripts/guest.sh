@@ -279,8 +279,10 @@ if [ "$tty" ]; then
 else
 	boot "$timeout" "$run/initramfs" "$log" "${accel[@]}" ${devices[@]+"${devices[@]}"} \
 		</dev/null || code=$?
-	# An emulator on a crowded host may fail to boot, once in thousands of times. That is
-	# told, and tried once more, if no function of ours is in a backtrace.
+	# On a crowded host the emulator may fail to boot two processors, once in thousands of
+	# times: one trips over an instruction that the other has just patched, a jump label
+	# of sched_clock_cpu() for one. That is told, and tried once more, if no function of ours
+	# is in a backtrace.
 	if ! ran && [ "$code" != 124 ] && [ "$code" != 137 ] && ! grep -qs '\<cp_[a-z_]*+0x' "$log"; then
 		say "$name: the guest died (QEMU's status $code) before the program ran; once more. What it said last:"
 		[ ! -f "$log" ] || tr -d '\r' <"$log" | tail -n 20 >&2
