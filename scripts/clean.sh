@@ -5,6 +5,11 @@
 # folder that has other things in it.
 . "$(dirname "$0")/lib.sh"
 
+case ${1:-} in
+'' | all) ;;
+*)	die "$1: want nothing, or all" ;;
+esac
+
 for kernel in "$top"/kernel-patches/*/; do
 	made=$BUILD/$(basename "$kernel")
 	if [ "${1:-}" = all ]; then

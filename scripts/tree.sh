@@ -142,7 +142,9 @@ keep_times() {
 # The patches of a kernel that has steps, for this very source.
 make_series() {
 	local made=$work/series.made now
-	now=$(echo "$identity"; cd "$top" && find scripts/series.sh "$patches" -type f -print0 |
+	# files may come out of the patches of the default kernel
+	now=$(echo "$identity"; cd "$top" &&
+		find scripts/series.sh "$patches" "kernel-patches/$default_kernel" -type f -print0 |
 		sort -z | xargs -0 cksum)
 	if [ "${FORCE:-}" ] || [ "$now" != "$(cat "$made" 2>/dev/null)" ] || [ ! -f "$queue/series" ]; then
 		rm -f "$made"

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "cp_test.h"
+#include "needs.h"
 #include "workload.h"
 
 /**
@@ -54,7 +55,8 @@ bool arena_get(struct arena *arena, size_t len, unsigned int flags)
 	arena->len = len;
 	/* a kernel without huge pages for everybody has none to do without */
 	if ((madvise(arena->mem, len, flags & ARENA_HUGE ?
-		     MADV_HUGEPAGE : MADV_NOHUGEPAGE) && flags & ARENA_HUGE) ||
+		     MADV_HUGEPAGE : MADV_NOHUGEPAGE) &&
+	     (flags & ARENA_HUGE || !cp_lacks_advice("MADV_NOHUGEPAGE", MADV_NOHUGEPAGE))) ||
 	    ((flags & ARENA_VMAS) && !cut_in_vmas(arena))) {
 		arena_put(arena);
 		return false;

@@ -39,8 +39,12 @@ static char **program;
 static int program_args;
 
 /* What came of it */
-static int kills, kills_saving, rounds, no_room, damaged, same_ids, in_the_way;
+static int kills, kills_saving, rounds, no_room, no_result, damaged;
+static int same_ids, in_the_way;
 static int restored;
+
+/* What the program said last: why it failed, if it did */
+static char last_line[4096];
 
 static unsigned int chance(unsigned int n)
 {
@@ -65,6 +69,7 @@ static void take_line(const char *line, bool *saving)
 		*saving = !strcmp(line, ".saving");
 		return;
 	}
+	strcpy(last_line, line);
 	if (strstr(line, "No space left"))
 		no_room++;
 	if (strstr(line, "left by an earlier process"))
@@ -182,7 +187,8 @@ static int live(const char *every, const char *out, int lines)
 	}
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return 0;
-	printf("%s ended with status 0x%x\n", program[0], status);
+	printf("%s ended with status 0x%x; the last that it said: %s\n", program[0],
+	       status, last_line);
 	return -1;
 }
 
@@ -213,11 +219,13 @@ static void fill_disk(void)
 
 /*
  * The machine went down while the newest image was written: its header is not
- * there, or the file ends too soon.
+ * there, or the file ends too soon. Nobody can use it any more, and no program
+ * dares to remove it: before the next one is damaged somebody has cleaned up.
  */
 static void damage_newest(void)
 {
 	static const char nothing[64];
+	static char last[512];
 	const char *newest = NULL;
 	struct timespec time = { 0 };
 	struct stat st;
@@ -238,6 +246,9 @@ static void damage_newest(void)
 	}
 	fd = newest ? open(newest, O_WRONLY) : -1;
 	if (fd >= 0) {
+		if (*last && strcmp(last, newest))
+			unlink(last);
+		snprintf(last, sizeof(last), "%s", newest);
 		fstat(fd, &st);
 		if (chance(2))
 			damaged += pwrite(fd, nothing, sizeof(nothing), 0) > 0;
@@ -389,17 +400,30 @@ static int options(int argc, char **argv)
 	return program_args > 0 && program_args <= MAX_ARGS ? 0 : -1;
 }
 
+/*
+ * It came to its end, and there was no room for the result. Return: whether that
+ * is so, and there is room now. Images may have filled the disk as well.
+ */
+static bool room_was_made(void)
+{
+	if (!strstr(last_line, "/tmp/result: No space left"))
+		return false;
+	no_result++;
+	if (unlink(FILLER))
+		remove_images();
+	return true;
+}
+
 /* Until it has been killed often enough and then ended by itself. */
 static int kill_it(void)
 {
-	while (kills < opt_kills) {
-		bool full = !access(FILLER, F_OK);
-		int ret = live(opt_every, "/tmp/result", chance(opt_apart));
+	int ret;
 
-		unlink(FILLER);
-		/* It came to its end with no room for the result: once more. */
-		if (ret < 0 && full)
+	while (kills < opt_kills) {
+		ret = live(opt_every, "/tmp/result", chance(opt_apart));
+		if (ret < 0 && room_was_made())
 			continue;
+		unlink(FILLER);
 		if (ret < 0)
 			return -1;
 		if (!ret) {
@@ -425,7 +449,10 @@ static int kill_it(void)
 	}
 	unlink(FILLER);
 	rounds++;
-	return live(opt_every, "/tmp/result", -1);
+	ret = live(opt_every, "/tmp/result", -1);
+	if (ret < 0 && room_was_made())
+		ret = live(opt_every, "/tmp/result", -1);
+	return ret;
 }
 
 int main(int argc, char **argv)
@@ -453,8 +480,8 @@ int main(int argc, char **argv)
 	printf("killed %d times, %d of them in a checkpoint; restored %d times\n",
 	       kills, kills_saving, restored);
 	if (opt_rough) {
-		printf("%d checkpoints met a full disk, %d images were damaged\n",
-		       no_room, damaged);
+		printf("%d checkpoints and %d results met a full disk, %d images were damaged\n",
+		       no_room, no_result, damaged);
 		printf("%d process ids came again, %d times with a file in the way; %d rounds\n",
 		       same_ids, in_the_way, rounds);
 	}

@@ -124,7 +124,7 @@ FIXTURE(served) {
 
 FIXTURE_SETUP(served)
 {
-	NEEDS(cp_lacks_o_path());	/* both servers do */
+	NEEDS(cp_lacks_o_path());	/* before it no guest has nfsd either */
 	mkdir(FROM, 0755);
 	mkdir(TO, 0755);
 	ASSERT_TRUE(fill_file(FROM "/file", 'a'));

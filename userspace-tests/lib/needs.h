@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What a test needs and a kernel may lack, such as 2.6.32: the kernel is asked, whatever
- * its version, and the test skipped with what it said.
+ * its version, and the test skipped with what it said. Only what cannot be asked, or must
+ * not be missing where it belongs, goes by the version: cp_kernel_before().
  */
 #ifndef NEEDS_H
 #define NEEDS_H

@@ -121,10 +121,10 @@ TEST_F(memcg, limit_ends_the_call)
 	ASSERT_EQ(0, cp_write_file(GROUP "/memory.max", "32M")) TH_LOG("%m");
 	cp_write_file(GROUP "/memory.swap.max", "0");
 	/* The child is to go first. */
-	cp_write_file("/proc/self/oom_score_adj", "-1000");
+	cp_oom_first(false);
 	pid = fork();
 	if (!pid) {
-		cp_write_file("/proc/self/oom_score_adj", "1000");
+		cp_oom_first(true);
 		too_much(&self->mem);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));

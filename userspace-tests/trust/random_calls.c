@@ -17,7 +17,6 @@
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 
@@ -345,8 +344,8 @@ static void result(bool good, int n, const char *what)
 	fflush(stdout);
 }
 
-/* Before Linux 3.17, and in a guest that has no such node yet. */
-static bool old_random(void *buf, size_t len)
+/* There is no getrandom() before Linux 3.17, nor the node in each guest. */
+static bool random_bytes(void *buf, size_t len)
 {
 	int fd;
 
@@ -381,8 +380,7 @@ int main(int argc, char **argv)
 	close(answer[1]);
 
 	/* Only now is there a pattern: the saver has not inherited it. */
-	if (getrandom(&word, sizeof(word), 0) != sizeof(word) &&
-	    !old_random(&word, sizeof(word)))
+	if (!random_bytes(&word, sizeof(word)))
 		return 1;
 	word |= 1ULL << 63 | 1UL << 31;	/* negative, for poll() */
 	for (size_t i = 0; i < ARRAY_SIZE(pattern); i++)

@@ -70,7 +70,6 @@ static bool is_there(uint64_t addr)
 {
 	char byte;
 	struct iovec to = { &byte, 1 }, from = { (void *)(uintptr_t)addr, 1 };
-
 	int ends[2];
 	bool gone;
 
