@@ -48,6 +48,22 @@ static const char *save(const char *how, unsigned long *addr)
 	return cp_image_name(name, pid, 0);
 }
 
+/*
+ * Whether something was mapped there then, if only another part of the program: with
+ * 8 bits of chance, as on 32 bits, that is to be expected. Then it is that which is
+ * restored, as cp_restore(3) says.
+ */
+static bool mapped_then(const char *image, unsigned long addr)
+{
+	struct cpimg_error err;
+	struct cpimg_chain *chain = cpimg_chain_open(image, NULL, 0, &err);
+	char byte;
+	bool is = chain && !cpimg_chain_read(chain, 0, addr, &byte, 1, &err);
+
+	cpimg_chain_close(chain);
+	return is;
+}
+
 FIXTURE(aslr) {
 	char	line[600];
 };
@@ -66,7 +82,7 @@ TEST_F(aslr, a_variable_that_lies_elsewhere_is_not_restored_and_that_is_said)
 {
 	unsigned long then, now;
 	const char *image = save("variable", &then);
-	int elsewhere = 0;
+	int elsewhere = 0, on_others = 0;
 
 	ASSERT_NE(NULL, image);
 	for (int i = 0; i < STARTS; i++) {
@@ -78,12 +94,17 @@ TEST_F(aslr, a_variable_that_lies_elsewhere_is_not_restored_and_that_is_said)
 			continue;
 		}
 		elsewhere++;
+		if (sizeof(long) == 4 && mapped_then(image, now)) {
+			on_others++;
+			continue;
+		}
 		EXPECT_EQ(3, status) TH_LOG("%s", self->line);
 		EXPECT_NE(NULL, strstr(self->line, "nothing was mapped then")) TH_LOG("%s", self->line);
 		EXPECT_NE(NULL, strstr(self->line, "its state at another address")) TH_LOG("%s", self->line);
 		EXPECT_NE(NULL, strstr(self->line, image));
 	}
-	TH_LOG("%d of %d starts elsewhere", elsewhere, STARTS);
+	TH_LOG("%d of %d starts elsewhere, %d of them where something else was", elsewhere,
+	       STARTS, on_others);
 	EXPECT_LT(0, elsewhere);
 	unlink(image);
 }
