@@ -9,7 +9,7 @@ saw=$RUN_DIR/output
 copy="$RUN_DIR/it's a folder: one, two"
 export XDG_CACHE_HOME=$RUN_DIR/cache
 
-plan 15
+plan 19
 
 # Make for that copy, which gets nothing from the make above us.
 make_there() {
@@ -98,6 +98,54 @@ ok "a guest that does not boot is tried again, and that is told"
 failing 2
 [ $? = 125 ]
 ok "but once only"
+
+there() {	# SCRIPT ARGUMENTS
+	BUILD=$RUN_DIR/build "$top/scripts/$1" "${@:2}" >"$saw" 2>&1
+}
+
+# A test whose guest, but for the last one, ends with such a log; no guest is booted for it.
+mkdir -p "$RUN_DIR/fake"
+touch "$RUN_DIR/build/initramfs.cpio"
+echo tcg,thread=multi >"$RUN_DIR/build/accelerator"
+cat >"$RUN_DIR/fake/qemu-system-x86_64" <<'EOF'
+#!/bin/bash
+left=$(cat "$LEFT")
+echo $((left - 1)) >"$LEFT"
+all="$*"
+log=${all#*file,id=log,path=}
+log=${log%% -serial*}
+if [ "$left" = 0 ]; then
+	printf '%s\n' 'guest: runs the program' 'guest: exit status 2' >"$log"
+	exit 5
+fi
+cat "$OOPS" >"$log"
+exit 1
+EOF
+cat >"$RUN_DIR/trips.t" <<'EOF'
+#!/bin/sh
+echo 1..1
+"$GUEST" --mem 256 -- /tests/in_folder
+[ $? = 2 ] || exit 1
+echo ok 1
+EOF
+chmod +x "$RUN_DIR/fake/qemu-system-x86_64" "$RUN_DIR/trips.t"
+trips() {	# TIMES BYTES FUNCTION
+	export LEFT=$RUN_DIR/left OOPS=$RUN_DIR/oops KERNEL_IMAGE=$RUN_DIR/oops
+	echo "$1" >"$LEFT"
+	printf '%s\n' '[    1.0] guest: runs the program' '[    2.0] Oops: int3: 0000 [#1]' \
+		"[    2.0] Code: 00 00 $2 44 00 00" "[    2.0]  $3+0x66/0x140" \
+		'[    2.0] Kernel panic - not syncing: Fatal exception' >"$OOPS"
+	PATH=$RUN_DIR/fake:$PATH there tap.sh "$RUN_DIR/trips.t"
+}
+trips 1 '0f <1f>' schedule && has 'not the test failed but the emulator' && [ "$(grep -c '^ok 1' "$saw")" = 1 ]
+ok "a test whose guest took an int3 that is not there runs once more"
+! trips 2 '0f <1f>' schedule
+ok "but once only, too"
+! trips 1 '02 cc <1f>' schedule && ! has 'not the test failed'
+ok "not for an int3 that is there"
+! trips 1 '0f <1f>' cp_range_walk && ! has 'not the test failed'
+ok "nor where a function of ours is in the backtrace"
+
 cat >"$RUN_DIR/fails.t" <<'EOF'
 #!/bin/sh
 printf '%s\n' 1..2 'ok 1' '# because of that' 'not ok 2'
@@ -105,9 +153,6 @@ echo 'on stderr' >&2
 exit 7
 EOF
 chmod +x "$RUN_DIR/fails.t"
-there() {	# SCRIPT ARGUMENTS
-	BUILD=$RUN_DIR/build "$top/scripts/$1" "${@:2}" >"$saw" 2>&1
-}
 there tap.sh "$RUN_DIR/fails.t"
 [ $? = 7 ] && has '^not ok 2' && has '^on stderr' && there failed.sh &&
 	has 'fails.t: exit status 7' && has 'because of that' && has '^not ok 2' && has '^on stderr'
