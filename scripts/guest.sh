@@ -25,10 +25,12 @@ is kept, and named on stderr.
   --mem MIB                  memory (default 512)
   --smp N                    processors (default 1)
   --swap MIB                 a swap device, switched on
+  --slow MIB                 /dev/slow, of zeros; each 64 KiB that are read make the next
+                             read wait a second
   --disk [TYPE:]MIB|FILE     on /disk, an empty file system, or the one in FILE (a path).
                              TYPE: ext4, the default, or xfs, of 300 MiB or more. Given
                              again: on /disk2, on /disk3. Their devices are vda, vdb and
-                             so on, in this order, after that of --swap
+                             so on, in this order, after those of --swap and --slow
   --disk-log FILE            what is written to /disk, and each flush, in order (QEMU's
                              blklogwrites); the disk has a volatile cache
   --share DIR                the host's DIR on /host, for writing too
@@ -50,7 +52,7 @@ EOF
 	exit "${1:-125}"
 }
 
-kernel=normal mem=512 smp=1 swap='' disk_log='' share='' append='' icount='' timeout=''
+kernel=normal mem=512 smp=1 swap='' slow='' disk_log='' share='' append='' icount='' timeout=''
 allow='' kmemleak='' tty='' log='' keep='' apparmor='' disks=() tags=() add=()
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -62,6 +64,7 @@ while [ $# -gt 0 ]; do
 	--mem)		mem=$2; shift ;;
 	--smp)		smp=$2; shift ;;
 	--swap)		swap=$2; shift ;;
+	--slow)		slow=$2; shift ;;
 	--disk)		disks+=("$2"); shift ;;
 	--disk-log)	disk_log=$2; shift ;;
 	--share)	share=$2; shift ;;
@@ -163,6 +166,12 @@ mkdir -p "$run/root" "$run/probe"
 		mkswap "$run/swap.img" >/dev/null 2>&1
 		new_disk "$run/swap.img"
 		echo "swap $disk_name"
+	fi
+	if [ "$slow" ]; then
+		truncate -s "${slow}M" "$run/slow.img"
+		new_disk "$run/slow.img"
+		devices[-3]+=,throttling.bps-read=65536
+		echo "slow $disk_name"
 	fi
 	n=0
 	for disk in ${disks[@]+"${disks[@]}"}; do

@@ -5,6 +5,7 @@
  * What to do stands in /guest.conf, one thing a line, written by guest.sh:
  *
  *	swap DEV	swap on /dev/DEV
+ *	slow DEV	/dev/slow is /dev/DEV
  *	disk DEV TYPE DIR	mount the file system of /dev/DEV on DIR
  *	share		mount the host's folder on /host
  *	tty		the program talks to a person: leave the terminal cooked
@@ -205,6 +206,12 @@ static void swap_on(const char *dev)
 }
 
 /* "DEV TYPE DIR" */
+static void name_slow(const char *dev)
+{
+	if (symlink(dev, "/dev/slow"))
+		die("symlink", "/dev/slow");
+}
+
 static void mount_disk(char *line)
 {
 	char *dev = strsep(&line, " "), *type = strsep(&line, " ");
@@ -256,6 +263,8 @@ static void read_conf(void)
 			*value++ = 0;
 		if (!strcmp(line, "swap"))
 			swap_on(value);
+		else if (!strcmp(line, "slow"))
+			name_slow(value);
 		else if (!strcmp(line, "disk"))
 			mount_disk(value);
 		else if (!strcmp(line, "share"))
