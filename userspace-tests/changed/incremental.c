@@ -144,6 +144,50 @@ TEST_F(incremental, no_faults_for_pages_written_again)
 	}
 }
 
+struct meanwhile {
+	volatile char	*mem;
+	volatile bool	stop;
+	long		faults;
+};
+
+static void *write_meanwhile(void *arg)
+{
+	struct meanwhile *m = arg;
+	struct rusage before, after;
+	unsigned int seed = 1;
+
+	cp_pin(1);
+	m->mem[0]++;
+	getrusage(RUSAGE_THREAD, &before);
+	while (!m->stop)
+		m->mem[rand_r(&seed) % PAGES * PAGE]++;
+	getrusage(RUSAGE_THREAD, &after);
+	m->faults = after.ru_minflt - before.ru_minflt + after.ru_majflt - before.ru_majflt;
+	return NULL;
+}
+
+/*
+ * An entry is never gone, not for a moment: who finds none takes a fault for a page
+ * that it has, and of a file that cannot be read any more, SIGBUS.
+ */
+TEST_F(incremental, no_faults_while_it_is_saved)
+{
+	struct meanwhile m = { .mem = self->mem };
+	pthread_t thread;
+
+	if (access("/sys/devices/system/cpu/cpu1", F_OK))
+		SKIP(return, "one processor only");
+	ASSERT_EQ(0, pthread_create(&thread, NULL, write_meanwhile, &m));
+	for (int i = cp_debug_kernel() ? 40 : 400; i--;) {
+		ASSERT_EQ(0, inc_cp_range(self->mem, self->mem + LEN));
+		if (i % 8 == 0)
+			chain_remove();
+	}
+	m.stop = true;
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, m.faults);
+}
+
 TEST_F(incremental, parts_and_all)
 {
 	INC();
