@@ -13,6 +13,7 @@ ARCH	?= x86_64
 export KERNEL BUILD JOBS V LINUX_SRC ARCH FORCE PATCH WALL REPEATS ONLY
 
 # What each goal is made of, for messages like "[2/6]"
+i386	:= $(if $(filter i386%,$(ARCH)),i386)
 STEPS.deps	:= deps
 STEPS.tree	:= deps tree
 STEPS.series	:= deps series
@@ -22,20 +23,20 @@ STEPS.kernel-off := $(STEPS.tree) kernel-off
 STEPS.kernel-plain := $(STEPS.tree) kernel-plain
 STEPS.kernel-coverage := $(STEPS.tree) kernel-coverage
 STEPS.headers	:= $(STEPS.tree) headers
-STEPS.tests	:= $(STEPS.headers) tests initramfs
+STEPS.tests	:= $(STEPS.headers) $(i386) tests initramfs
 STEPS.tools	:= deps tools
 STEPS.fuzz	:= deps-fuzz fuzz
-STEPS.run	:= $(STEPS.kernel) headers tests initramfs tools run
-STEPS.shell	:= $(STEPS.kernel) headers tests initramfs
-STEPS.test	:= $(STEPS.kernel) headers tests initramfs tools test
-STEPS.test-debug := $(STEPS.kernel-debug) headers tests initramfs tools test
-STEPS.coverage	:= $(STEPS.kernel-coverage) headers tests initramfs tools deps-coverage test coverage
-STEPS.bench	:= $(STEPS.kernel) kernel-plain headers tests initramfs deps-bench bench bystanders report
-STEPS.soak	:= $(STEPS.kernel) headers tests initramfs soak
-STEPS.selftests := $(STEPS.kernel) kernel-plain headers tests initramfs deps-selftests selftests
+STEPS.run	:= $(STEPS.kernel) headers $(i386) tests initramfs tools run
+STEPS.shell	:= $(STEPS.kernel) headers $(i386) tests initramfs
+STEPS.test	:= $(STEPS.kernel) headers $(i386) tests initramfs tools test
+STEPS.test-debug := $(STEPS.kernel-debug) headers $(i386) tests initramfs tools test
+STEPS.coverage	:= $(STEPS.kernel-coverage) headers $(i386) tests initramfs tools deps-coverage test coverage
+STEPS.bench	:= $(STEPS.kernel) kernel-plain headers $(i386) tests initramfs deps-bench bench bystanders report
+STEPS.soak	:= $(STEPS.kernel) headers $(i386) tests initramfs soak
+STEPS.selftests := $(STEPS.kernel) kernel-plain headers $(i386) tests initramfs deps-selftests selftests
 STEPS.check	:= $(if $(filter $(DEFAULT_KERNEL),$(KERNEL)),$(STEPS.kernel) headers) deps-check
 STEPS.check-each := $(STEPS.kernel)
-STEPS.test-off	:= $(STEPS.kernel-off) headers tests initramfs
+STEPS.test-off	:= $(STEPS.kernel-off) headers $(i386) tests initramfs
 export STEPS := $(STEPS.$(firstword $(MAKECMDGOALS)))
 
 # Before a recipe: scripts/lib.sh, which knows where BUILD really is ($$BUILD, a path
@@ -44,9 +45,10 @@ lib	= @. scripts/lib.sh;
 say	= $(lib) step
 
 # Test programs are the same for every kernel, so they are built with the headers
-# of one.
+# of one; for one of 32 bits, with a compiler of their own.
 tests-make = headers=$$BUILD/$(DEFAULT_KERNEL); $(MAKE) --no-print-directory -C userspace-tests \
-	OUT=$$BUILD/tests LINUX=$$headers/linux HEADERS=$$headers/headers/include
+	OUT=$$tests LINUX=$$headers/linux HEADERS=$$headers/headers/include \
+	$(if $(filter i386%,$(ARCH)),I386=$$BUILD/i386)
 # What a test has to say is shown when it is asked for by name.
 named	:= $(if $(filter test test-debug coverage,$(MAKECMDGOALS)),$(TESTS:%/=%))
 verbose	:= $(if $(strip $(named)),--verbose)
@@ -153,7 +155,8 @@ headers-of-tests: deps
 endif
 
 tests: headers-of-tests
-	$(say) tests "Test programs, in $$BUILD/tests"; $(tests-make) -j$(JOBS)
+	@scripts/i386.sh
+	$(say) tests "Test programs, in $$tests"; $(tests-make) -j$(JOBS)
 	@scripts/initramfs.sh
 
 tools: deps

@@ -18,7 +18,7 @@ for kernel in "$top"/kernel-patches/*/; do
 		rm -rf "$made"/{normal,debug,off,plain,coverage,check,each} "$made"/headers* "$made"/i386*
 	fi
 done
-rm -rf "$BUILD"/{tests,tools,coverage,fuzz,run,bench,selftests,initramfs{,-i386},initramfs{,-i386}.cpio{,.new}} \
+rm -rf "$BUILD"/{tests{,-i386},i386,tools,coverage,fuzz,run,bench,selftests,initramfs{,-i386},initramfs{,-i386}.cpio{,.new}} \
 	"$BUILD"/{init.log,shell,accelerator}
 
 rmdir --ignore-fail-on-non-empty "$BUILD"

@@ -25,9 +25,9 @@ selftests) wanted="$wanted $selftests" ;;
 esac
 # what that kernel's series is made with
 wanted="$wanted $(setting needs)"
-# init as a 32-bit program, for guests of such a kernel
+# 32-bit programs, for guests of such a kernel; their libraries are the business of i386.sh
 if [ "$arch" = i386 ]; then
-	wanted="$wanted musl-dev:i386 lib32gcc-$(gcc -dumpversion 2>/dev/null || echo 12)-dev"
+	wanted="$wanted lib32gcc-$(gcc -dumpversion 2>/dev/null || echo 12)-dev"
 fi
 [ "${LINUX_SRC:-}" ] || wanted="$wanted $(setting package)"
 
@@ -69,11 +69,6 @@ install() {
 	# shellcheck disable=SC2086	# a list
 	apt install --no-install-recommends $missing
 }
-
-if [[ $missing == *:i386* && " $(dpkg --print-foreign-architectures) " != *i386* ]]; then
-	say "  dpkg --add-architecture i386"
-	$root dpkg --add-architecture i386
-fi
 
 # apt knows nothing of a package that it never heard of: then the lists are old
 for package in $missing; do

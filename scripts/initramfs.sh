@@ -7,32 +7,32 @@
 
 stage=$BUILD/initramfs
 image=$BUILD/initramfs.cpio
-programs=(-type f -perm -u+x)
+loader=/lib/ld-musl-x86_64.so.1
 if [ "$arch" = i386 ]; then
-	# init, and the programs that need no 32-bit libc
 	stage=$BUILD/initramfs-i386
 	image=$BUILD/initramfs-i386.cpio
-	programs+=(-name '*_32')
+	# in /lib of one Debian, in /usr/lib of the next
+	loader=$(find "$BUILD/i386/root" -name ld-musl-i386.so.1)
 fi
 
 step initramfs "Initramfs, in $image"
-mkdir -p "$stage" "$BUILD/tests"
+mkdir -p "$stage" "$tests"
 
 if [ "$top/scripts/init.c" -nt "$stage/init" ]; then
 	logged "$BUILD/init.log" "compiling init" \
 		compile_for_guest "$top/scripts/init.c" "$stage/init"
 fi
 if [ -f "$image" ] &&
-   [ -z "$(find "$stage/init" "$BUILD/tests" "$0" -newer "$image" ! -name '*.d')" ]; then
+   [ -z "$(find "$stage/init" "$tests" "$0" -newer "$image" ! -name '*.d')" ]; then
 	say "  unchanged"
 	exit 0
 fi
 
 rm -rf "${stage:?}/tests" "${stage:?}/lib"
 mkdir -p "$stage/tests" "$stage/lib"
-find "$BUILD/tests" -maxdepth 1 "${programs[@]}" -exec cp -t "$stage/tests" {} +
+find "$tests" -maxdepth 1 -type f -perm -u+x -exec cp -t "$stage/tests" {} +
 # what the _dyn programs are linked with
-[ "$arch" = i386 ] || cp -L /lib/ld-musl-x86_64.so.1 "$stage/lib/"
+cp -L "$loader" "$stage/lib/"
 # for all users of the guest, whatever the umask here
 chmod -R u=rwX,go=rX "$stage"
 

@@ -67,9 +67,10 @@ patches=$top/kernel-patches/$KERNEL	# the series and what belongs to it
 work=$BUILD/$KERNEL			# everything made for this kernel
 ARCH=${ARCH:-x86_64}			# what kernel.sh builds for
 kernels=$work				# a folder for each variant of it
+tests=$BUILD/tests			# programs for its guests
 case $ARCH in
 x86_64)	arch=$ARCH ;;
-i386 | i386-pae) arch=i386 kernels=$work/$ARCH ;;
+i386 | i386-pae) arch=i386 kernels=$work/$ARCH tests=$BUILD/tests-i386 ;;
 *)	die "ARCH=$ARCH: want x86_64, i386 or i386-pae" ;;
 esac
 [ -f "$patches/$ARCH.config" ] || [ "$ARCH" = x86_64 ] ||
@@ -153,9 +154,7 @@ guests_of() {
 # What runs before there is anything in the guest: init and the shell.
 compile_for_guest() {	# SOURCE PROGRAM
 	if [ "$arch" = i386 ]; then
-		# the specs say nothing to a linker that could link for others, too
-		gcc -m32 -specs /usr/lib/i386-linux-musl/musl-gcc.specs "-Wl,-m,elf_i386" \
-			-static -O2 -Wall -Wextra -o "$2" "$1"
+		"$BUILD/i386/musl-gcc" -static -O2 -Wall -Wextra -o "$2" "$1"
 	else
 		musl-gcc -static -O2 -Wall -Wextra -o "$2" "$1"
 	fi

@@ -135,7 +135,7 @@ TEST(first_call_with_60000_mappings)
 {
 	const int mappings = 60000;
 	double first, second;
-	char *at = mmap((void *)0x200000000000, mappings * PAGE, PROT_READ | PROT_WRITE,
+	char *at = mmap(CP_FAR(0x20), mappings * PAGE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 
 	ASSERT_NE(MAP_FAILED, at);

@@ -24,7 +24,7 @@
 
 #define LEN	(4UL << 20)
 #define PAGES	(LEN / PAGE)
-#define BASE	((char *)0x200000000000UL)
+#define BASE	CP_FAR(0x20)
 
 FIXTURE(behind) {
 	char		*mem;

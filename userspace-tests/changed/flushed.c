@@ -18,7 +18,7 @@ TEST(written_again_at_once)
 	struct chain c = { 0 };
 	char *table, *mem;
 
-	table = cp_map_at((void *)0x200000000000UL, HUGE);
+	table = cp_map_at(CP_FAR(0x20), HUGE);
 	ASSERT_NE(NULL, table);
 	madvise(table, HUGE, MADV_NOHUGEPAGE);
 	cp_pin(0);

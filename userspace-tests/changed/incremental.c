@@ -23,7 +23,7 @@ FIXTURE(incremental) {
 FIXTURE_SETUP(incremental)
 {
 	/* At 2 MiB, and no huge pages: each page's dirty bit is its own. */
-	self->mem = cp_map_at((void *)0x200000000000UL, LEN);
+	self->mem = cp_map_at(CP_FAR(0x20), LEN);
 	ASSERT_NE(NULL, self->mem);
 	madvise(self->mem, LEN, MADV_NOHUGEPAGE);
 	/* Fresh pages are held for a while by the processor that made them. */
@@ -395,7 +395,7 @@ TEST_F(incremental, idle_program)
 	size_t left;
 	int pid, mem;
 
-	ASSERT_EQ(0, cp_copy("/lib/ld-musl-x86_64.so.1", argv[0])) TH_LOG("%m");
+	ASSERT_EQ(0, cp_copy(CP_LOADER, argv[0])) TH_LOG("%m");
 	ASSERT_EQ(0, chmod(argv[0], 0755));
 	ASSERT_EQ(0, cp_copy(cp_helper("idle_dyn"), argv[1])) TH_LOG("%m");
 	sync();
@@ -492,7 +492,7 @@ TEST_F(incremental, fork_and_write_needs_no_memory)
 TEST_F(incremental, unmapped_and_mapped_again)
 {
 	size_t len = 256UL << 20, step = 32UL << 20;
-	char *mem = cp_map_at((void *)0x210000000000UL, len);
+	char *mem = cp_map_at(CP_FAR(0x21), len);
 
 	ASSERT_NE(NULL, mem);
 	madvise(mem, len, MADV_NOHUGEPAGE);

@@ -34,7 +34,7 @@ TEST(discarded_during_a_checkpoint)
 	pthread_t thread;
 	char *mem;
 
-	mem = cp_map_at((void *)0x200000000000UL, LEN);
+	mem = cp_map_at(CP_FAR(0x20), LEN);
 	ASSERT_NE(NULL, mem);
 	madvise(mem, LEN, MADV_NOHUGEPAGE);
 	cp_fill(mem, HUGE, 1);

@@ -7,7 +7,7 @@
  * give the memory as it is; and memory itself must have lost nothing.
  */
 #define _GNU_SOURCE
-#include <elf.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/auxv.h>
@@ -27,7 +27,7 @@
 #define PAGES	128UL			/* of it, in most of the races */
 #define SMALL	(PAGES * PAGE)
 #define WORDS	(SMALL / 8)
-#define BASE	((char *)0x200000000000UL)
+#define BASE	CP_FAR(0x20)
 #define EVENTS	"/sys/kernel/tracing/uprobe_events"
 
 /* How long each race goes on: rounds of some checkpoints, then a rest. */
@@ -305,7 +305,7 @@ static void *discard_when_told(void *arg)
 
 TEST_F(races, saved_while_it_is_discarded)
 {
-	char *mem = cp_map_at((void *)0x210000000000UL, WIDE);
+	char *mem = cp_map_at(CP_FAR(0x21), WIDE);
 	double end = seconds() + SECONDS;
 	const char *why = NULL;
 	pthread_t thread;
@@ -563,7 +563,7 @@ __attribute__((noinline, aligned(4096))) static int probed(int x)
 /* Where a function is in the program's file. */
 static unsigned long file_offset(const void *function)
 {
-	const Elf64_Phdr *ph = (void *)getauxval(AT_PHDR);
+	const ElfW(Phdr) *ph = (void *)getauxval(AT_PHDR);
 	unsigned long n = getauxval(AT_PHNUM), at = (uintptr_t)function;
 
 	for (; n; n--, ph++) {
@@ -743,7 +743,7 @@ TEST_F(races, hugetlb_of_an_exhausted_pool)
 	cp_write_file("/proc/sys/vm/nr_hugepages", "2");
 	if (cp_read_number("/proc/sys/vm/nr_hugepages") != POOL)
 		SKIP(return, "no hugetlb pages to be had");
-	mem = mmap((void *)0x210000000000UL, POOL * HUGE, PROT_READ | PROT_WRITE,
+	mem = mmap(CP_FAR(0x21), POOL * HUGE, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED_NOREPLACE, -1, 0);
 	ASSERT_NE(MAP_FAILED, mem);
 	add_worker(discard_and_touch, mem);

@@ -24,7 +24,7 @@ static int registers_of(const struct cpimg *img)
 	int pid = -1;
 
 	if (cpimg_find_note(img, "CORE", NT_PRSTATUS, &en) && en.size >= 36)
-		memcpy(&pid, (const char *)en.desc + 32, sizeof(pid));
+		memcpy(&pid, (const char *)en.desc + CP_PR_PID, sizeof(pid));
 	return pid;
 }
 
@@ -184,7 +184,7 @@ TEST(changing_mappings_meanwhile_leaves_valid_images)
 	long runs = 0;
 
 	/* Low, so that nobody else's mmap() lands in its holes. */
-	mem = mmap((void *)(1UL << 40), 1024 * PAGE, PROT_READ | PROT_WRITE,
+	mem = mmap(CP_FAR(1), 1024 * PAGE, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	ASSERT_NE(MAP_FAILED, mem);
 	cp_fill(mem, 1024 * PAGE, 3);

@@ -15,7 +15,7 @@
 
 #define LEN	(8UL << 20)
 #define PAGES	(LEN / PAGE)
-#define BASE	((char *)0x200000000000UL)
+#define BASE	CP_FAR(0x20)
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP	4

@@ -53,9 +53,14 @@ long syscall(long number, ...)
 	start = va_arg(ap, void *);
 	end = va_arg(ap, void *);
 	va_end(ap);
+#ifdef __x86_64__
 	asm volatile("syscall" : "=a"(ret)
 		     : "a"(number), "D"(start), "S"(end)
 		     : "rcx", "r11", "memory");
+#else
+	asm volatile("int $0x80" : "=a"(ret)
+		     : "a"(number), "b"(start), "c"(end) : "memory");
+#endif
 	if (ret < 0) {
 		errno = -ret;
 		return -1;

@@ -24,7 +24,12 @@
 #include <cp_range.h>
 #include <cpimg.h>
 
-#define PLACE		((void *)0x200000000000UL)
+/* Far from all that the kernel places, on 64 bits and on 32 */
+#if UINTPTR_MAX > 0xffffffff
+#define PLACE		((void *)0x200000000000)
+#else
+#define PLACE		((void *)0x20000000)
+#endif
 #define MAGIC		"heat, state 1"
 
 #define WIDE		32		/* cells of a tile: 4096 bytes in all */

@@ -10,7 +10,7 @@
 
 #include "cp_test.h"
 
-#define AT	((char *)0x600000000000)
+#define AT	CP_FAR(0x60)
 #define PAGES	4096UL
 #define ROUNDS	3
 

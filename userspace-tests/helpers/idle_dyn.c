@@ -7,6 +7,7 @@
 
 static void save_and_stand_still(void)
 {
+#ifdef __x86_64__
 	asm volatile("mov $601, %%eax\n\t"
 		     "xor %%edi, %%edi\n\t"
 		     "mov $-1, %%rsi\n\t"
@@ -15,6 +16,16 @@ static void save_and_stand_still(void)
 		     "syscall\n\t"
 		     "jmp 1b"
 		     : : : "rax", "rdi", "rsi", "rcx", "r11", "memory");
+#else
+	asm volatile("mov $601, %%eax\n\t"
+		     "xor %%ebx, %%ebx\n\t"
+		     "mov $-1, %%ecx\n\t"
+		     "int $0x80\n"
+		     "1:	mov $29, %%eax\n\t"
+		     "int $0x80\n\t"
+		     "jmp 1b"
+		     : : : "eax", "ebx", "ecx", "memory");
+#endif
 }
 
 int main(void)

@@ -5,15 +5,13 @@
  * at an address of its own; "personality", with randomization off. Says what came of
  * it; exit status 0 if its state is what it was, 3 if cp_restore() refused.
  */
-#define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <unistd.h>
 
-#include <cp_range.h>
-#include <cpimg.h>
+#include "cp_test.h"
 
 struct state {
 	long	step;
@@ -26,7 +24,7 @@ static struct state *place(const char *how)
 {
 	if (strcmp(how, "fixed"))
 		return &variable;
-	return mmap((void *)0x200000000000, sizeof(struct state), PROT_READ | PROT_WRITE,
+	return mmap(CP_FAR(0x20), sizeof(struct state), PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 }
 

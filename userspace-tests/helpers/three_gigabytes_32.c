@@ -160,6 +160,7 @@ static struct kind {
 	{ .name = "cut off a file" },
 	{ .name = "shared" },
 	{ .name = "every other page touched" },
+	{ .name = "of several page tables" },
 };
 
 static void make_kinds(void)
@@ -208,6 +209,11 @@ static void make_kinds(void)
 	for (i = 0; i < 100; i += 2)
 		k->mem[i * PAGE] = i + 1;
 	k->type = PT_LOAD, k++->pages = 100;
+	/* With two levels of tables nothing but the walk's own care ends it at each. */
+	k->mem = map(NULL, 2600, rw, anon, -1);
+	for (i = 0; i < 2600; i++)
+		memset(k->mem + i * PAGE, i / 7 + 1, PAGE);
+	k->type = PT_LOAD, k->bytes = 1, k++->pages = 2600;
 	close(exe);
 	close(fd);
 	close(cut);

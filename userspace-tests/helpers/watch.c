@@ -12,6 +12,14 @@
 
 #include "chain.h"
 
+#ifdef __x86_64__
+#define REG_CALL(regs)		((regs).orig_rax)
+#define REG_RESULT(regs)	((regs).rax)
+#else
+#define REG_CALL(regs)		((regs).orig_eax)
+#define REG_RESULT(regs)	((regs).eax)
+#endif
+
 static struct chain chain;
 static const char *keep;
 static uint64_t saved, same, image_bytes;
@@ -62,9 +70,9 @@ static int follow(int pid)
 		inside = !inside;
 		if (inside || ptrace(PTRACE_GETREGS, pid, 0, &regs))
 			continue;
-		if (regs.orig_rax != __NR_inc_cp_range)
+		if (REG_CALL(regs) != __NR_inc_cp_range)
 			continue;
-		why = regs.rax ? strerror(-(int)regs.rax) : check(pid);
+		why = REG_RESULT(regs) ? strerror(-(int)REG_RESULT(regs)) : check(pid);
 		if (why) {
 			fprintf(stderr, "# checkpoint %lu: %s\n", chain.n, why);
 			return -1;

@@ -8,7 +8,8 @@
 #include "cp_test.h"
 #include "harness.h"
 
-#define STARTS	8
+#define STARTS		8
+#define STATE_PAGES	10	/* of the helper's, wherever in a page it begins */
 
 /* Run the helper; its line of output, and its exit status. */
 static int run(const char *how, const char *what, char line[600])
@@ -48,6 +49,23 @@ static const char *save(const char *how, unsigned long *addr)
 	return cp_image_name(name, pid, 0);
 }
 
+/*
+ * Whether something of the program was there then, if only another part of it: with
+ * 8 bits of chance, as on 32 bits, that is to be expected. Then it is that which is
+ * restored, as cp_restore(3) says.
+ */
+static bool mapped_then(const char *image, unsigned long addr)
+{
+	struct cpimg_error err;
+	struct cpimg *img = cpimg_open(image, 0, &err);
+	bool is = !img;
+
+	for (int i = 0; i < STATE_PAGES && !is; i++)
+		is = cpimg_find(img, addr + i * PAGE);
+	cpimg_close(img);
+	return is;
+}
+
 FIXTURE(aslr) {
 	char	line[600];
 };
@@ -66,7 +84,7 @@ TEST_F(aslr, a_variable_that_lies_elsewhere_is_not_restored_and_that_is_said)
 {
 	unsigned long then, now;
 	const char *image = save("variable", &then);
-	int elsewhere = 0;
+	int elsewhere = 0, on_others = 0;
 
 	ASSERT_NE(NULL, image);
 	for (int i = 0; i < STARTS; i++) {
@@ -78,12 +96,17 @@ TEST_F(aslr, a_variable_that_lies_elsewhere_is_not_restored_and_that_is_said)
 			continue;
 		}
 		elsewhere++;
+		if (sizeof(long) == 4 && mapped_then(image, now)) {
+			on_others++;
+			continue;
+		}
 		EXPECT_EQ(3, status) TH_LOG("%s", self->line);
 		EXPECT_NE(NULL, strstr(self->line, "nothing was mapped then")) TH_LOG("%s", self->line);
 		EXPECT_NE(NULL, strstr(self->line, "its state at another address")) TH_LOG("%s", self->line);
 		EXPECT_NE(NULL, strstr(self->line, image));
 	}
-	TH_LOG("%d of %d starts elsewhere", elsewhere, STARTS);
+	TH_LOG("%d of %d starts elsewhere, %d of them where something else was", elsewhere,
+	       STARTS, on_others);
 	EXPECT_LT(0, elsewhere);
 	unlink(image);
 }
@@ -94,7 +117,7 @@ TEST_F(aslr, a_state_at_a_fixed_address_comes_back)
 	const char *image = save("fixed", &then);
 
 	ASSERT_NE(NULL, image);
-	EXPECT_EQ(0x200000000000, then);
+	EXPECT_EQ((uintptr_t)CP_FAR(0x20), then);
 	for (int i = 0; i < STARTS; i++) {
 		ASSERT_EQ(0, run("fixed", image, self->line)) TH_LOG("%s", self->line);
 	}

@@ -17,7 +17,7 @@
 #include "mapped.h"
 
 #define RW		(PROT_READ | PROT_WRITE)
-#define AT		((char *)0x300000000000UL)
+#define AT		CP_FAR(0x30)
 #define FILE_PAGES	8
 #define PAGES		12		/* some past the end */
 #define LEN		(PAGES * PAGE)

@@ -13,7 +13,7 @@
 
 #define LEN	(4UL << 20)
 #define PAGES	(LEN / PAGE)
-#define AT	((char *)0x300000000000UL)
+#define AT	CP_FAR(0x30)
 
 static double seconds(void)
 {

@@ -4,7 +4,7 @@
  * cp_restore() puts memory back to what a chain says: exactly, nothing beside it,
  * and nothing at all when something speaks against it.
  */
-#include <elf.h>
+#include <link.h>
 #include <time.h>
 
 #include "chain.h"
@@ -14,7 +14,7 @@
 #define PAGES	512UL
 #define LEN	(PAGES * PAGE)
 #define STEPS	12
-#define ARENA	((char *)0x200000000000UL)
+#define ARENA	CP_FAR(0x20)
 
 FIXTURE(restore) {
 	char			*mem;
@@ -497,7 +497,7 @@ TEST_F(restore, ranges_that_make_no_sense)
 TEST_F(restore, what_it_needs_itself)
 {
 	struct cpimg_chain *all;
-	char *end = (char *)cp_user_end();
+	char *end = (char *)(uintptr_t)cp_user_end();
 	volatile uintptr_t stack = (uintptr_t)&end;
 
 	ASSERT_OK(chain_inc(&self->c, NULL, (size_t)end));
@@ -858,7 +858,7 @@ TEST_F_TIMEOUT(restore, of_hostile_images, 1200)
 	 * The ELF header, then what lies behind the data: some bits of the notes, and
 	 * of each byte of the program headers, which are last, the lowest and another.
 	 */
-	phdrs = size - (cpimg_note(self->c.img)->runs + 1) * sizeof(Elf64_Phdr);
+	phdrs = size - (cpimg_note(self->c.img)->runs + 1) * sizeof(ElfW(Phdr));
 	while (cpimg_next_note(self->c.img, &notes, &note))
 		;
 	for (size_t at = 0; at / 2 < size; at += from < 64 || from >= phdrs ? 1 : 5) {

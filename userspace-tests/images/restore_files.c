@@ -15,8 +15,8 @@
 #undef PAGE
 #define PAGE	4096UL
 
-#define ARENA	((char *)0x200000000000UL)
-#define AT	(0x200000000000UL / PAGE)
+#define ARENA	CP_FAR(0x20)
+#define AT	((uintptr_t)CP_FAR(0x20) / PAGE)
 #define LEN	(16 * PAGE)
 #define FOLDER	"/disk/files"
 #define FILE_	FOLDER "/file"
@@ -117,7 +117,7 @@ static int save_image(const char *name, const char *file, struct plan p)
 	return close(fd);
 }
 
-#define PLAN		plan(64, 0, -1, AT, AT + 16, ARRAY_SIZE(runs), runs)
+#define PLAN		plan(sizeof(void *) * 8, 0, -1, AT, AT + 16, ARRAY_SIZE(runs), runs)
 
 static void open_image(struct __test_metadata *_metadata, FIXTURE_DATA(files) *self,
 		       const char *file)
@@ -384,7 +384,7 @@ TEST_F(files, of_an_older_image)
 	cpimg_chain_close(self->chain);
 	ASSERT_EQ(0, make_file(FOLDER "/other", 100));
 	ASSERT_EQ(0, save_image(FOLDER "/7-cp1", FOLDER "/other",
-				plan(64, 1, 0, AT, AT + 16, ARRAY_SIZE(later), later)));
+				plan(sizeof(void *) * 8, 1, 0, AT, AT + 16, ARRAY_SIZE(later), later)));
 	self->chain = cpimg_chain_open(FOLDER "/7-cp1", NULL, 0, &self->err);
 	ASSERT_NE(NULL, self->chain) TH_LOG("%s", self->err.text);
 	memset(self->mem, 'X', 10 * PAGE);

@@ -120,7 +120,7 @@ const char *chain_has(const struct chain *c, const void *mem, const void *bytes,
 			return say("%s", err.text);
 		i = differ_at(found, want, n);
 		if (i < n)
-			return say("page %zu, 0x%" PRIx64 ": %s for %s has 0x%02x, expected 0x%02x",
+			return say("page %lu, 0x%" PRIx64 ": %s for %s has 0x%02x, expected 0x%02x",
 				   (at + i) / PAGE, addr + i, cpimg_path(piece.img),
 				   cpimg_path(c->img), (unsigned char)found[i],
 				   (unsigned char)want[i]);

@@ -2,6 +2,7 @@
 /* What the tests share: taking a checkpoint, and holding an image against it. */
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/utsname.h>
 #include <time.h>
 
 #include "cp_test.h"
@@ -128,11 +129,11 @@ const char *cp_is(const struct cpimg *img, const void *mem, size_t len,
 		const struct cpimg_run *run = cpimg_find(img, at);
 
 		if (!run)
-			return say("page %" PRIu64 " of %zu (0x%" PRIx64 ") is in no run, not %s %u",
+			return say("page %" PRIu64 " of %lu (0x%" PRIx64 ") is in no run, not %s %u",
 				   (at - (uintptr_t)mem) / PAGE, len / PAGE, at,
 				   cpimg_class_name(cls), reason);
 		if (run->cls != cls || run->reason != reason)
-			return say("page %" PRIu64 " of %zu (0x%" PRIx64 ") is %s %u (%s), not %s %u",
+			return say("page %" PRIu64 " of %lu (0x%" PRIx64 ") is %s %u (%s), not %s %u",
 				   (at - (uintptr_t)mem) / PAGE, len / PAGE, at,
 				   cpimg_class_name(run->cls), run->reason,
 				   run->cls == CPIMG_SKIPPED ?
@@ -556,15 +557,21 @@ int cp_set_user(uid_t real, uid_t effective, uid_t saved)
 /*
  * Where user addresses end, as the kernel rounds and clamps it: of 47 bits, or of 56
  * with five levels of page tables, where one gets what lies higher by asking for it.
+ * Of 32 bits: 3 GB, or nearly 4 where the kernel has 64.
  */
 uint64_t cp_user_end(void)
 {
-	uint64_t end = (1UL << 56) - PAGE;
-	void *last = cp_map_at((void *)(end - PAGE), PAGE);
+	uint64_t end = (1ULL << 56) - PAGE;
+	struct utsname name;
+	void *last;
 
+	if (sizeof(void *) == 4)
+		return !uname(&name) && !strcmp(name.machine, "x86_64") ? 0xffffe000 :
+									   0xc0000000;
+	last = cp_map_at((void *)(uintptr_t)(end - PAGE), PAGE);
 	if (last)
 		munmap(last, PAGE);
-	return (uintptr_t)last == end - PAGE ? end : (1UL << 47) - PAGE;
+	return (uintptr_t)last == end - PAGE ? end : (1ULL << 47) - PAGE;
 }
 
 /* With KASAN and kmemleak some ten times slower: less memory will do there. */

@@ -29,7 +29,24 @@
 #include <cpimg.h>
 
 #define PAGE		4096UL
-#define HUGE		(2UL << 20)
+/* A huge page, and what a page table is for; of i386 those without PAE. */
+#define HUGE		(sizeof(void *) == 8 ? 2UL << 20 : 4UL << 20)
+
+/*
+ * An address far from where the system maps anything of itself, and 16 MiB or more from
+ * the next: CP_FAR(0x10) to CP_FAR(0x38), and CP_FAR(1), for what has to be low.
+ */
+#define CP_FAR(n)	((char *)((uintptr_t)(n) << (sizeof(void *) == 8 ? 40 : 24)))
+
+/* Where pr_pid is in struct elf_prstatus */
+#define CP_PR_PID	(sizeof(long) == 8 ? 32 : 24)
+
+/* What loads the _dyn programs */
+#ifdef __x86_64__
+#define CP_LOADER	"/lib/ld-musl-x86_64.so.1"
+#else
+#define CP_LOADER	"/lib/ld-musl-i386.so.1"
+#endif
 
 /* Newer than the libc's headers; the numbers are the kernel's for good. */
 #ifndef MADV_HWPOISON
@@ -105,12 +122,20 @@ uint64_t cp_kpageflags(const void *mem);
  */
 static inline void cp_stand_still(void *start, void *end)
 {
+#ifdef __x86_64__
 	asm volatile("syscall\n"
 		     "1:	mov $34, %%eax\n\t"
 		     "syscall\n\t"
 		     "jmp 1b"
 		     : : "a" (600), "D" (start), "S" (end)
 		     : "rcx", "r11", "memory");
+#else
+	asm volatile("int $0x80\n"
+		     "1:	mov $29, %%eax\n\t"
+		     "int $0x80\n\t"
+		     "jmp 1b"
+		     : : "a" (600), "b" (start), "c" (end) : "memory");
+#endif
 }
 
 #endif /* CP_TEST_H */

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CRASH_MEM	((char *)0x100000000000UL)
+#define CRASH_MEM	CP_FAR(0x10)
 #define CRASH_PAGES	256U			/* 1 MiB */
 #define CRASH_WORDS	(4096U / 8)
 #define CRASH_CHAIN	16U			/* images, the first of them full */

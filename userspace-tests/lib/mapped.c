@@ -134,7 +134,7 @@ const char *mapped_read(const struct cpimg *img, uint64_t addr, void *buf, size_
 {
 	struct mapped m;
 	struct stat st;
-	const char *why = mapped_at(img, (void *)addr, &m);
+	const char *why = mapped_at(img, (void *)(uintptr_t)addr, &m);
 	ssize_t n;
 	int fd;
 
@@ -192,13 +192,13 @@ const char *mapped_matches(const struct chain *c, const void *mem, const void *b
 			if (cpimg_pread(piece.img, addr, found, PAGE, &err))
 				return say("%s", err.text);
 		} else {
-			return say("page %zu is %s %u", at / PAGE,
+			return say("page %lu is %s %u", at / PAGE,
 				   cpimg_class_name(piece.cls), piece.reason);
 		}
 		while (i < PAGE && found[i] == want[i])
 			i++;
 		if (i < PAGE)
-			return say("page %zu of %zu: %s%s of %s has 0x%02x at 0x%zx, memory had 0x%02x",
+			return say("page %lu of %lu: %s%s of %s has 0x%02x at 0x%zx, memory had 0x%02x",
 				   at / PAGE, len / PAGE, cpimg_class_name(piece.cls),
 				   piece.cls == CPIMG_HOLE && piece.reason ? " (the file)" : "",
 				   cpimg_path(piece.img), (unsigned char)found[i], i,

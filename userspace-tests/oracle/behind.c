@@ -80,7 +80,7 @@ static long do_scan(int pid)
 static long do_job(int pid)
 {
 	struct iovec local = { shared->bytes, shared->len };
-	struct iovec remote = { (void *)shared->addr, shared->len };
+	struct iovec remote = { (void *)(uintptr_t)shared->addr, shared->len };
 	char digit = '0' + shared->value;
 
 	switch (shared->job) {
@@ -174,7 +174,7 @@ bool op_vm_writev(struct rng *r)
 	if (ret != (long)len)
 		fail("process_vm_writev of 0x%" PRIx64 " at 0x%" PRIx64 ": %ld, %s",
 		     len, addr, ret, strerror(errno));
-	model_write((void *)addr, shared->bytes, len);
+	model_write((void *)(uintptr_t)addr, shared->bytes, len);
 	return true;
 }
 
@@ -215,7 +215,7 @@ bool op_proc_mem(struct rng *r)
 	if (ret != (long)len)
 		fail("write of 0x%" PRIx64 " to /proc/PID/mem at 0x%" PRIx64 ": %ld, %s",
 		     len, addr, ret, strerror(errno));
-	model_write((void *)addr, shared->bytes, len);
+	model_write((void *)(uintptr_t)addr, shared->bytes, len);
 	return true;
 }
 
@@ -415,11 +415,11 @@ bool op_direct_read(struct rng *r)
 	if (!pick_direct(r, is_writable, &addr, &len, &from))
 		return false;
 	trace("O_DIRECT read", addr, len, from);
-	ret = pread(direct_fd, (void *)addr, len, from);
+	ret = pread(direct_fd, (void *)(uintptr_t)addr, len, from);
 	if (ret != (long)len)
 		fail("O_DIRECT read of 0x%" PRIx64 " at 0x%" PRIx64 ": %ld, %s",
 		     len, addr, ret, strerror(errno));
-	model_write((void *)addr, direct_bytes + from, len);
+	model_write((void *)(uintptr_t)addr, direct_bytes + from, len);
 	return true;
 }
 
@@ -484,11 +484,11 @@ bool op_vmsplice_in(struct rng *r)
 	trace("vmsplice from a pipe", addr, len, 0);
 	if (write(in_pipe[1], bytes, len) != (long)len)
 		fail("pipe: %s", strerror(errno));
-	iov = (struct iovec) { (void *)addr, len };
+	iov = (struct iovec) { (void *)(uintptr_t)addr, len };
 	if (vmsplice(in_pipe[0], &iov, 1, 0) != (long)len)
 		fail("vmsplice of 0x%" PRIx64 " to 0x%" PRIx64 ": %s", len, addr,
 		     strerror(errno));
-	model_write((void *)addr, bytes, len);
+	model_write((void *)(uintptr_t)addr, bytes, len);
 	return true;
 }
 
@@ -591,7 +591,7 @@ bool op_io_uring(struct rng *r)
 		pages[at.page + i].flags &= ~P_FREED;
 		write_at(r, page_addr(at.page + i), 1);
 	}
-	iov = (struct iovec) { (void *)addr, len };
+	iov = (struct iovec) { (void *)(uintptr_t)addr, len };
 	trace(fixed ? "io_uring READ_FIXED" : "io_uring READ", addr, len, before);
 	if (fixed && syscall(SYS_io_uring_register, ring.fd,
 			     IORING_REGISTER_BUFFERS, &iov, 1))
@@ -607,7 +607,7 @@ bool op_io_uring(struct rng *r)
 	if (res != (int)len)
 		fail("io_uring read of 0x%" PRIx64 " to 0x%" PRIx64 ": %d", len,
 		     addr, res);
-	model_write((void *)addr, direct_bytes + from, len);
+	model_write((void *)(uintptr_t)addr, direct_bytes + from, len);
 	if (chance(r, 2))
 		checkpoint_all();
 	if (fixed)

@@ -349,7 +349,7 @@ bool pick(struct rng *r, page_test test, unsigned int most, struct range *at)
 
 	/* Now and then where page tables and huge pages begin. */
 	if (length >= 64 && chance(r, 2))
-		i &= ~511U;
+		i &= ~(HUGE_PAGES - 1);
 	while (tries-- && !test(&pages[i]))
 		i = (i + 1) % opt.pages;
 	if (!test(&pages[i]))
@@ -385,13 +385,13 @@ bool pick_alike(struct rng *r, page_test test, unsigned int most,
 /* The pages of a huge one. */
 bool pick_huge(struct rng *r, page_test test, struct range *at)
 {
-	unsigned int nr = opt.pages / 512, i = below(r, nr), j;
+	unsigned int nr = opt.pages / HUGE_PAGES, i = below(r, nr), j;
 
 	for (unsigned int tries = 0; tries < nr; tries++, i = (i + 1) % nr) {
-		for (j = 0; j < 512 && test(&pages[i * 512 + j]); j++)
+		for (j = 0; j < HUGE_PAGES && test(&pages[i * HUGE_PAGES + j]); j++)
 			;
-		if (j == 512) {
-			*at = (struct range) { i * 512, 512 };
+		if (j == HUGE_PAGES) {
+			*at = (struct range) { i * HUGE_PAGES, HUGE_PAGES };
 			return true;
 		}
 	}

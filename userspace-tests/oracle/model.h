@@ -9,9 +9,10 @@
 #include "cp_test.h"
 #include "log.h"
 
-#define ARENA		((unsigned char *)0x100000000000UL)
+#define ARENA		((unsigned char *)CP_FAR(0x10))
 #define MAX_PAGES	16384U		/* 64 MiB */
 #define FILE_PAGES	512U		/* of a file at most */
+#define HUGE_PAGES	((unsigned int)(HUGE / PAGE))
 
 /* Not in the musl's headers of old. */
 #ifndef MADV_COLD

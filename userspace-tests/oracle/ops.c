@@ -294,7 +294,7 @@ static bool find_room(struct rng *r, struct range from, struct range *to)
 
 		/* The same place in another page table: it can move as a whole. */
 		if (chance(r, 2))
-			i = (i & ~511U) + from.page % 512;
+			i = (i & ~(HUGE_PAGES - 1)) + from.page % HUGE_PAGES;
 		if (i + from.nr > opt.pages)
 			continue;
 		if (i < from.page + from.nr && from.page < i + from.nr)

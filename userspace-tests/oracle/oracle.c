@@ -466,7 +466,7 @@ int main(int argc, char **argv)
 		else
 			return usage();
 	}
-	if (opt.pages < 512 || opt.pages > MAX_PAGES || !opt.every)
+	if (opt.pages < HUGE_PAGES || opt.pages > MAX_PAGES || !opt.every)
 		return usage();
 	for (first = opt.seed; opt.seed < first + seeds; opt.seed++) {
 		struct options saved = opt;

@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include <linux/falloc.h>
 #include <sys/mount.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -21,7 +22,7 @@
 
 #define PAGES	8
 #define LEN	(PAGES * PAGE)
-#define AT	((void *)0x300000000000UL)
+#define AT	CP_FAR(0x30)
 #define RW	(PROT_READ | PROT_WRITE)
 
 FIXTURE(files) {
@@ -862,7 +863,7 @@ TEST_F(files, with_holes_have_what_is_between)
  */
 TEST_F(files, of_a_tebibyte_take_milliseconds)
 {
-	size_t len = 1UL << 40;
+	size_t len = sizeof(size_t) == 8 ? (size_t)(1ULL << 40) : 1UL << 30;
 	double took;
 
 	if (!kinds[variant->kind].sparse)
@@ -1019,7 +1020,7 @@ TEST_F(others, huge_pages_of_a_file)
 	ASSERT_NE(MAP_FAILED, writer);
 	cp_fill(writer, HUGE, 4);
 	for (int i = 0; i < 2; i++) {
-		self->mem = mmap((void *)0x310000000000UL, len + HUGE, RW,
+		self->mem = mmap(CP_FAR(0x31), len + HUGE, RW,
 				 (i ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED | MAP_NORESERVE,
 				 fd, 0);
 		ASSERT_NE(MAP_FAILED, self->mem);
@@ -1078,28 +1079,28 @@ TEST_F(others, zeros_from_a_device)
 TEST_F(others, sysv_shared_memory)
 {
 	/* shmget, shmat, shmctl: the libc's header asks for more features */
-	int id = syscall(SYS_shmget, 0, LEN, 01600), status;
+	int id = shmget(0, LEN, 01600), status;
 	pid_t pid;
 
 	if (id < 0)
 		SKIP(return, "no System V shared memory: %s", strerror(errno));
 	pid = fork();
 	if (!pid) {
-		char *mem = (char *)syscall(SYS_shmat, id, NULL, 0);
+		char *mem = (char *)shmat(id, NULL, 0);
 
 		cp_fill(mem, LEN, 2);
 		_exit(0);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	self->mem = (char *)syscall(SYS_shmat, id, AT, 0);
+	self->mem = (char *)shmat(id, AT, 0);
 	ASSERT_EQ(AT, self->mem);
 	ALL_SAVED();
-	syscall(SYS_shmdt, self->mem);
+	shmdt(self->mem);
 	/* SHM_RDONLY: as from a descriptor for reading only */
-	self->mem = (char *)syscall(SYS_shmat, id, AT, 010000);
+	self->mem = (char *)shmat(id, AT, 010000);
 	ASSERT_EQ(AT, self->mem);
 	ALL_SAVED();
-	syscall(SYS_shmctl, id, 0, NULL);
+	shmctl(id, 0, NULL);
 }
 
 /*

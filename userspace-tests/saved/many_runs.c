@@ -4,7 +4,7 @@
  * More runs than e_phnum can count: past 65,534 program headers their number is
  * in a section header (PN_XNUM).
  */
-#include <elf.h>
+#include <link.h>
 
 #include "cp_test.h"
 #include "harness.h"
@@ -24,7 +24,7 @@ static char *alternate(size_t runs)
 FIXTURE(many_runs) {
 	char		*mem;
 	struct cpimg	*img;
-	Elf64_Ehdr	eh;
+	ElfW(Ehdr)	eh;
 };
 
 FIXTURE_VARIANT(many_runs) {
@@ -77,7 +77,7 @@ TEST_F(many_runs, are_all_there_and_right)
 		EXPECT_EQ(0, self->eh.e_shnum);
 		EXPECT_EQ(0, self->eh.e_shoff);
 	} else {
-		Elf64_Shdr sh;
+		ElfW(Shdr) sh;
 
 		EXPECT_EQ(PN_XNUM, self->eh.e_phnum);
 		EXPECT_EQ(1, self->eh.e_shnum);

@@ -18,7 +18,7 @@
 #define NT_FILE		0x46494c45
 #endif
 
-#define AT		((char *)0x300000000000UL)
+#define AT		CP_FAR(0x30)
 #define PAGES		4
 #define LEN		(PAGES * PAGE)
 
@@ -273,7 +273,7 @@ TEST(parents_name_ends_where_it_ends)
 
 static uint64_t word(const struct cpimg_elfnote *en, size_t i)
 {
-	return ((const uint64_t *)en->desc)[i];
+	return ((const unsigned long *)en->desc)[i];
 }
 
 /* NT_FILE has all of [0, @nr) in address order, @step apart; its names are whole. */
@@ -287,7 +287,7 @@ static const char *has_all(const struct cpimg *img, const char *name, size_t nr,
 	if (!cpimg_find_note(img, "CORE", NT_FILE, &en))
 		return "no NT_FILE";
 	count = word(&en, 0);
-	at = (const char *)en.desc + (2 + 3 * count) * 8;
+	at = (const char *)en.desc + (2 + 3 * count) * sizeof(long);
 	end = (const char *)en.desc + en.size;
 	for (uint64_t i = 0; i < count; i++) {
 		uint64_t start = word(&en, 2 + 3 * i);

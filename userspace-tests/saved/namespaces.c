@@ -34,7 +34,7 @@ static const char *in_namespace(void)
 	/* pr_pid of struct elf_prstatus */
 	if (!cpimg_find_note(img, "CORE", NT_PRSTATUS, &en) || en.size < 36)
 		return "no NT_PRSTATUS";
-	memcpy(&pid, (const char *)en.desc + 32, sizeof(pid));
+	memcpy(&pid, (const char *)en.desc + CP_PR_PID, sizeof(pid));
 	if (pid != 1)
 		return "NT_PRSTATUS has another pid";
 	return NULL;

@@ -82,6 +82,7 @@ TEST(ids_are_all_different)
 	}
 }
 
+#ifdef __x86_64__
 /* Registers that have known values, and the addresses they should have. */
 TEST(registers_are_those_of_the_call)
 {
@@ -179,6 +180,58 @@ TEST(of_a_64_bit_program_by_the_32_bit_entry)
 	EXPECT_EQ(600, regs.orig_rax);
 	cpimg_close(img);
 }
+#else
+/* The same of 32 bits: two of them hold the arguments. */
+TEST(registers_are_those_of_the_call)
+{
+	static const double marks[2] = { 2.718281828, 3.141592654 };
+	struct user_regs_struct regs;
+	struct cpimg_elfnote en;
+	struct elf_prstatus st;
+	uint32_t sp, ip;
+	long ret = 600;
+	struct cpimg *img;
+
+	asm volatile("movups %[marks], %%xmm5\n\t"
+		     "mov $0x2222, %%edx\n\t"
+		     "mov $0x3333, %%esi\n\t"
+		     "mov $0x4444, %%edi\n\t"
+		     "mov %%esp, %[sp]\n\t"
+		     "int $0x80\n"
+		     "1:	movl $1b, %[ip]"
+		     : "+a" (ret), [sp] "=&m" (sp), [ip] "=&m" (ip)
+		     : "b" (page), "c" (page + PAGE), [marks] "m" (marks)
+		     : "edx", "esi", "edi", "memory");
+	ASSERT_EQ(0, ret);
+	img = cp_open(getpid(), 0);
+	unlink(cp_name(getpid(), 0));
+	ASSERT_NE(NULL, img);
+
+	ASSERT_TRUE(cpimg_find_note(img, "CORE", NT_PRSTATUS, &en));
+	ASSERT_EQ(sizeof(st), en.size);
+	memcpy(&st, en.desc, sizeof(st));
+	memcpy(&regs, &st.pr_reg, sizeof(regs));
+	EXPECT_EQ(getpid(), st.pr_pid);
+	EXPECT_EQ(getppid(), st.pr_ppid);
+	EXPECT_EQ(getpgrp(), st.pr_pgrp);
+	EXPECT_EQ(getsid(0), st.pr_sid);
+	EXPECT_EQ((uintptr_t)page, regs.ebx);
+	EXPECT_EQ((uintptr_t)page + PAGE, regs.ecx);
+	EXPECT_EQ(0x2222, regs.edx);
+	EXPECT_EQ(0x3333, regs.esi);
+	EXPECT_EQ(0x4444, regs.edi);
+	EXPECT_EQ(600, regs.orig_eax);
+	EXPECT_EQ(sp, regs.esp);
+	EXPECT_EQ(ip, regs.eip);
+	EXPECT_EQ(3, regs.xcs & 3);
+
+	/* Eight registers of 16 bytes, after what the older unit has. */
+	ASSERT_TRUE(cpimg_find_note(img, "LINUX", NT_PRXFPREG, &en));
+	ASSERT_EQ(512, en.size);
+	EXPECT_EQ(0, memcmp((const char *)en.desc + 160 + 5 * 16, marks, sizeof(marks)));
+	cpimg_close(img);
+}
+#endif
 
 FIXTURE(process) {
 	int		pid;
@@ -190,8 +243,8 @@ FIXTURE_VARIANT(process) {
 	int		bits;
 };
 
-FIXTURE_VARIANT_ADD(process, static) { "standstill", 64 };
-FIXTURE_VARIANT_ADD(process, dynamic) { "standstill_dyn", 64 };
+FIXTURE_VARIANT_ADD(process, static) { "standstill", sizeof(void *) * 8 };
+FIXTURE_VARIANT_ADD(process, dynamic) { "standstill_dyn", sizeof(void *) * 8 };
 FIXTURE_VARIANT_ADD(process, i386) { "standstill_32", 32 };
 
 FIXTURE_SETUP(process)
@@ -385,10 +438,10 @@ TEST(files_with_long_names_are_all_there)
 		long_folder(false);
 
 	FIND_FILES(img, &en);
-	count = word(&en, 0, 64);
+	count = word(&en, 0, sizeof(long) * 8);
 	EXPECT_LE(MAPPINGS, count);
 	/* As many names as it says, the last one whole. */
-	name = (const char *)en.desc + (2 + 3 * count) * 8;
+	name = (const char *)en.desc + (2 + 3 * count) * sizeof(long);
 	end = (const char *)en.desc + en.size;
 	for (; count; count--) {
 		ASSERT_GT(end, name);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-/* i386: three_gigabytes_32 */
 /*
  * 0 to 3 GB of a 32-bit program: what the first cp_range died of, at 003a6000, "Unable to
  * handle kernel paging request". All kinds of addresses that are mapped and cannot just be

@@ -9,7 +9,7 @@
 
 static long dump(uint64_t start, uint64_t end)
 {
-	return cp_range((void *)start, (void *)end);
+	return cp_range((void *)(uintptr_t)start, (void *)(uintptr_t)end);
 }
 
 TEST(empty_or_backwards_is_einval)
@@ -25,9 +25,13 @@ TEST(empty_or_backwards_is_einval)
 		{ user_end, ~0UL },
 		{ user_end, user_end + 0x1000 },
 		{ user_end + 1, user_end + 0x1000 },
+#if __SIZEOF_POINTER__ == 8
 		{ 1UL << 63, ~0UL },
 		{ 0xffffffff81000000UL, 0xffffffff82000000UL },	/* the kernel */
 		{ 0xffffffffff600000UL, 0xffffffffff601000UL },	/* vsyscall */
+#else
+		{ 0xffffe000UL, 0xfffff000UL },	/* the vDSO, where it has a fixed place */
+#endif
 		{ ~0UL - PAGE, ~0UL },
 		{ ~0UL, 0x1000 },
 	};
@@ -35,9 +39,9 @@ TEST(empty_or_backwards_is_einval)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		errno = 0;
 		EXPECT_EQ(-1, dump(rows[i][0], rows[i][1]))
-			TH_LOG("0x%lx to 0x%lx", rows[i][0], rows[i][1]);
+			TH_LOG("0x%" PRIx64 " to 0x%" PRIx64, rows[i][0], rows[i][1]);
 		EXPECT_EQ(EINVAL, errno)
-			TH_LOG("0x%lx to 0x%lx", rows[i][0], rows[i][1]);
+			TH_LOG("0x%" PRIx64 " to 0x%" PRIx64, rows[i][0], rows[i][1]);
 		EXPECT_OK(cp_no_file(getpid(), 0));
 	}
 	/* None of them counted. */
@@ -136,8 +140,10 @@ TEST_F(range, with_gaps_has_a_run_on_either_side)
 TEST_F(range, is_clamped_to_user_addresses)
 {
 	const uint64_t user_end = cp_user_end(), ends[] = {
-		~0UL, user_end, user_end + 1, user_end + PAGE, 1UL << 56, 1UL << 63,
-		0xffffffff80000000UL,
+		~0UL, user_end, user_end + 1, user_end + PAGE,
+#if __SIZEOF_POINTER__ == 8
+		1UL << 56, 1UL << 63, 0xffffffff80000000UL,
+#endif
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
@@ -145,12 +151,12 @@ TEST_F(range, is_clamped_to_user_addresses)
 		uint64_t start = (uintptr_t)self->mem;
 		struct cpimg *img;
 
-		ASSERT_EQ(0, dump(start, ends[i])) TH_LOG("0x%lx: %m", ends[i]);
+		ASSERT_EQ(0, dump(start, ends[i])) TH_LOG("0x%" PRIx64 ": %m", ends[i]);
 		img = cp_open(getpid(), i);
 		ASSERT_NE(NULL, img);
 		EXPECT_EQ(ends[i], cpimg_note(img)->req_end);
 		EXPECT_EQ(user_end, cpimg_note(img)->end)
-			TH_LOG("0x%lx: 0x%lx", ends[i],
+			TH_LOG("0x%" PRIx64 ": 0x%lx", ends[i],
 			       (unsigned long)cpimg_note(img)->end);
 		EXPECT_EQ(start, cpimg_note(img)->start);
 		EXPECT_OK(cp_is(img, self->mem, 8 * PAGE, CPIMG_DATA, 0));
@@ -174,19 +180,23 @@ TEST_F(range, may_end_at_the_last_user_byte)
 TEST(edges_of_all_that_can_be_mapped)
 {
 	const uint64_t end = cp_user_end(), edges[] = {
-		end - 2 * PAGE, (1UL << 47) - 2 * PAGE, 1UL << 47, 1UL << 48,
-		(1UL << 55) - PAGE,
+		end - 2 * PAGE,
+#if __SIZEOF_POINTER__ == 8
+		(1UL << 47) - 2 * PAGE, 1UL << 47, 1UL << 48, (1UL << 55) - PAGE,
+#else
+		0x10000, (1UL << 30) - PAGE, (1UL << 31) - PAGE,
+#endif
 	};
 	struct chain c = { 0 };
 	char *mem[ARRAY_SIZE(edges)];
 
 	for (size_t i = 0; i < ARRAY_SIZE(edges); i++) {
-		mem[i] = edges[i] < end ? cp_map_at((void *)edges[i], 2 * PAGE) : NULL;
+		mem[i] = edges[i] < end ? cp_map_at((void *)(uintptr_t)edges[i], 2 * PAGE) : NULL;
 		if (mem[i])
 			cp_fill(mem[i], 2 * PAGE, i);
 	}
 	/* The last below 47 bits is the kernel's, with four levels. */
-	if (end == (1UL << 56) - PAGE)
+	if (end == (1ULL << 56) - PAGE)
 		ASSERT_NE(NULL, mem[0]);
 	ASSERT_OK(chain_full(&c, NULL, end));
 	for (size_t i = 0; i < ARRAY_SIZE(edges); i++) {

@@ -221,7 +221,7 @@ TEST_F(skipped, vvar)
 	fclose(f);
 	if (!end)
 		SKIP(return, "no [vvar]");
-	TAKE((void *)start, end - start);
+	TAKE((void *)(uintptr_t)start, end - start);
 	run = cpimg_find(self->img, start);
 	ASSERT_NE(NULL, run);
 	EXPECT_EQ(CPIMG_SKIPPED, run->cls);

@@ -17,7 +17,7 @@
 #include "needs.h"
 
 #define RW		(PROT_READ | PROT_WRITE)
-#define AT		((char *)0x300000000000UL)
+#define AT		CP_FAR(0x30)
 #define MARK		't'
 
 static const char *make_folder(const char *folder, const char *type, const char *options)
@@ -141,7 +141,7 @@ static const char *is_sane(const struct chain *c, const char *mem, size_t len)
 		if (piece.cls == CPIMG_HOLE && piece.reason == CP_HOLE_ZERO)
 			continue;
 		if (piece.cls != CPIMG_DATA) {
-			snprintf(why, sizeof(why), "page %zu is %s %u", at / PAGE,
+			snprintf(why, sizeof(why), "page %lu is %s %u", at / PAGE,
 				 cpimg_class_name(piece.cls), piece.reason);
 			return why;
 		}
@@ -149,7 +149,7 @@ static const char *is_sane(const struct chain *c, const char *mem, size_t len)
 			return "a page cannot be read from the image";
 		for (size_t i = 0; i < PAGE; i++) {
 			if (page[i] && page[i] != MARK) {
-				snprintf(why, sizeof(why), "page %zu has 0x%02x at %zu",
+				snprintf(why, sizeof(why), "page %lu has 0x%02x at %zu",
 					 at / PAGE, (unsigned char)page[i], i);
 				return why;
 			}

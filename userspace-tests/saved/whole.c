@@ -10,6 +10,20 @@
 #include "cp_test.h"
 #include "harness.h"
 
+/* What the programs are that are built like this one. */
+#if __SIZEOF_POINTER__ == 8
+#define BITS		64
+#define MACHINE		EM_X86_64
+#define END_OF_4G	0x100000000
+/* A 32-bit program on a 64-bit kernel has nearly 4 GB, not 3. */
+#define END_OF_I386	0xffffe000
+#else
+#define BITS		32
+#define MACHINE		EM_386
+#define END_OF_4G	0
+#define END_OF_I386	0
+#endif
+
 FIXTURE(whole) {
 	int		pid;
 	struct cpimg	*img;
@@ -26,21 +40,20 @@ FIXTURE_VARIANT(whole) {
 };
 
 FIXTURE_VARIANT_ADD(whole, static_all) {
-	"standstill", "all", 64, EM_X86_64, ~0UL, 0, 256,
+	"standstill", "all", BITS, MACHINE, ~0UL, 0, 256,
 };
 FIXTURE_VARIANT_ADD(whole, static_4g) {
-	"standstill", "4g", 64, EM_X86_64, 0xffffffff, 0x100000000, 64,
+	"standstill", "4g", BITS, MACHINE, 0xffffffff, END_OF_4G, 64,
 };
 FIXTURE_VARIANT_ADD(whole, dynamic_all) {
-	"standstill_dyn", "all", 64, EM_X86_64, ~0UL, 0, 256,
+	"standstill_dyn", "all", BITS, MACHINE, ~0UL, 0, 256,
 };
 /* Position-independent: all of it lies higher. */
 FIXTURE_VARIANT_ADD(whole, dynamic_4g) {
-	"standstill_dyn", "4g", 64, EM_X86_64, 0xffffffff, 0x100000000, 0,
+	"standstill_dyn", "4g", BITS, MACHINE, 0xffffffff, END_OF_4G, 0,
 };
-/* A 32-bit program on a 64-bit kernel has nearly 4 GB, not 3. */
 FIXTURE_VARIANT_ADD(whole, i386) {
-	"standstill_32", "all", 32, EM_386, 0xffffffff, 0xffffe000, 256,
+	"standstill_32", "all", 32, EM_386, 0xffffffff, END_OF_I386, 256,
 };
 
 FIXTURE_SETUP(whole)

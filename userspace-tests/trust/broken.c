@@ -48,8 +48,8 @@ static int leave_room(unsigned long pages)
 
 	if (statvfs("/tmp", &st))
 		return -1;
-	snprintf(options, sizeof(options), "size=%lu",
-		 (st.f_blocks - st.f_bfree + pages) * PAGE);
+	snprintf(options, sizeof(options), "size=%llu",
+		 (unsigned long long)(st.f_blocks - st.f_bfree + pages) * PAGE);
 	return mount("broken", "/tmp", "tmpfs", MS_REMOUNT, options);
 }
 

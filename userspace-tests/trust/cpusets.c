@@ -27,7 +27,7 @@ static void live_and_die(unsigned int us, bool tracked)
 {
 	struct sched_param sp = { .sched_priority = 10 };
 	struct timespec rest = { 0, us * 1000 };
-	char *at = mmap((void *)0x200000000000, MAPPINGS * PAGE, PROT_READ | PROT_WRITE,
+	char *at = mmap(CP_FAR(0x20), MAPPINGS * PAGE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 
 	/* So that it takes a while to look at all of it. */

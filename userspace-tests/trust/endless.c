@@ -13,7 +13,8 @@
 #include "harness.h"
 #include "kinds.h"
 
-#define TIB	(1UL << 40)
+/* As much of it as there are addresses for: of 32 bits, 1.5 GiB. */
+#define TIB(n)	(sizeof(size_t) == 8 ? (size_t)((n) * (1ULL << 40)) : (size_t)3 << 29)
 #define RW	(PROT_READ | PROT_WRITE)
 
 /* What a loop over pages or huge pages takes is far beyond this, on any machine. */
@@ -113,28 +114,28 @@ FIXTURE_VARIANT(endless) {
 	size_t	len;
 };
 
-FIXTURE_VARIANT_ADD(endless, hugetlb) { hugetlb, 120 * TIB };
-FIXTURE_VARIANT_ADD(endless, shared_hugetlb) { shared_hugetlb, 120 * TIB };
-FIXTURE_VARIANT_ADD(endless, anonymous) { anonymous, 120 * TIB };
-FIXTURE_VARIANT_ADD(endless, shared_anonymous) { shared_anonymous, 120 * TIB };
-FIXTURE_VARIANT_ADD(endless, discarded) { discarded, TIB };
-FIXTURE_VARIANT_ADD(endless, tmpfs) { tmpfs, 120 * TIB };
-FIXTURE_VARIANT_ADD(endless, private_tmpfs) { private_tmpfs, 120 * TIB };
-FIXTURE_VARIANT_ADD(endless, ext4) { ext4, TIB };
-FIXTURE_VARIANT_ADD(endless, private_ext4) { private_ext4, TIB };
-FIXTURE_VARIANT_ADD(endless, xfs) { xfs, 100 * TIB };
-FIXTURE_VARIANT_ADD(endless, private_xfs) { private_xfs, 100 * TIB };
-FIXTURE_VARIANT_ADD(endless, past_the_end) { past_the_end, 15 * TIB };
-FIXTURE_VARIANT_ADD(endless, private_past_the_end) { private_past_the_end, 15 * TIB };
-FIXTURE_VARIANT_ADD(endless, tmpfs_past_the_end) { tmpfs_past_the_end, 120 * TIB };
-FIXTURE_VARIANT_ADD(endless, device_zero) { device_zero, 100 * TIB };
-FIXTURE_VARIANT_ADD(endless, no_access) { no_access, 120 * TIB };
+FIXTURE_VARIANT_ADD(endless, hugetlb) { hugetlb, TIB(120) };
+FIXTURE_VARIANT_ADD(endless, shared_hugetlb) { shared_hugetlb, TIB(120) };
+FIXTURE_VARIANT_ADD(endless, anonymous) { anonymous, TIB(120) };
+FIXTURE_VARIANT_ADD(endless, shared_anonymous) { shared_anonymous, TIB(120) };
+FIXTURE_VARIANT_ADD(endless, discarded) { discarded, TIB(1) };
+FIXTURE_VARIANT_ADD(endless, tmpfs) { tmpfs, TIB(120) };
+FIXTURE_VARIANT_ADD(endless, private_tmpfs) { private_tmpfs, TIB(120) };
+FIXTURE_VARIANT_ADD(endless, ext4) { ext4, TIB(1) };
+FIXTURE_VARIANT_ADD(endless, private_ext4) { private_ext4, TIB(1) };
+FIXTURE_VARIANT_ADD(endless, xfs) { xfs, TIB(100) };
+FIXTURE_VARIANT_ADD(endless, private_xfs) { private_xfs, TIB(100) };
+FIXTURE_VARIANT_ADD(endless, past_the_end) { past_the_end, TIB(15) };
+FIXTURE_VARIANT_ADD(endless, private_past_the_end) { private_past_the_end, TIB(15) };
+FIXTURE_VARIANT_ADD(endless, tmpfs_past_the_end) { tmpfs_past_the_end, TIB(120) };
+FIXTURE_VARIANT_ADD(endless, device_zero) { device_zero, TIB(100) };
+FIXTURE_VARIANT_ADD(endless, no_access) { no_access, TIB(120) };
 
 FIXTURE_SETUP(endless)
 {
 	self->mem = variant->map(variant->len);
 	if (self->mem == MAP_FAILED)
-		SKIP(return, "no %zu TiB: %s", variant->len / TIB, strerror(errno));
+		SKIP(return, "no %zu GiB: %s", variant->len >> 30, strerror(errno));
 }
 
 FIXTURE_TEARDOWN(endless)
@@ -179,7 +180,7 @@ TEST_F(endless, memory_takes_milliseconds)
 	}
 	took = cp_now() - took;
 	EXPECT_EQ(0, status) TH_LOG("%s", strerror(WEXITSTATUS(status)));
-	TH_LOG("%zu TiB: %.0f ms", variant->len / TIB, took * 1000);
+	TH_LOG("%zu GiB: %.0f ms", variant->len >> 30, took * 1000);
 	if (!cp_debug_kernel())
 		ASSERT_GT(SOON, took);
 
@@ -230,8 +231,8 @@ TEST_F(endless, calls_end_by_a_signal)
  * What others ask of a program that has very much memory in its chain costs what they
  * ask for: pages are referenced, or none are where nothing is mapped.
  */
-#define GROUPS		8000UL		/* of 64 MiB each, with a page in each */
-#define SPREAD		((char *)0x100000000000UL)
+#define GROUPS		(sizeof(size_t) == 8 ? 8000UL : 16UL) /* of 64 MiB, with a page in each */
+#define SPREAD		CP_FAR(0x10)
 
 static double futex_at(void *at)
 {

@@ -165,7 +165,7 @@ FIXTURE_SETUP(moved)
 	for (size_t i = 0; i < NR_MOVERS; i++)
 		if (self->who >> i & 1)
 			set(&movers[i], true);
-	mem = cp_map_at((void *)0x200000000000UL, LEN);
+	mem = cp_map_at(CP_FAR(0x20), LEN);
 	ASSERT_NE(NULL, mem);
 	if (!(self->who & 4))
 		madvise(mem, LEN, MADV_NOHUGEPAGE);

@@ -24,7 +24,7 @@
 
 #define CALLS		20000UL
 #define BATCH		200		/* calls, then a look at the images */
-#define ARENA		((char *)0x300000000000UL)
+#define ARENA		CP_FAR(0x30)
 #define PAGES		256UL
 #define HIDDEN		100UL		/* the first of the pages left out */
 
@@ -127,11 +127,14 @@ static void change_memory(void)
 static uint64_t random_address(void)
 {
 	const uint64_t edges[] = {
-		0, PAGE, 0x10000, 0x400000, 1UL << 31, 1UL << 32,
+		0, PAGE, 0x10000, 0x400000, 1UL << 31,
 		(uintptr_t)ARENA, (uintptr_t)ARENA + PAGES * PAGE,
-		user_end, 1UL << 47, 1UL << 56, 1UL << 63,
+		user_end, ~0UL,
+#if __SIZEOF_POINTER__ == 8
+		1UL << 32, 1UL << 47, 1UL << 56, 1UL << 63,
 		0xffff800000000000UL, 0xffffffff81000000UL,
-		0xffffffffff600000UL, ~0UL,
+		0xffffffffff600000UL,
+#endif
 	};
 	uint64_t arena = (uintptr_t)ARENA + below(PAGES * PAGE);
 
@@ -158,11 +161,14 @@ static bool call(struct batch *batch)
 
 	if (below(2))		/* short, or nearly all would be of the whole arena */
 		end = start + below(8 * PAGE);
+	/* of 32 bits, what the kernel gets of it */
+	start = (uintptr_t)start;
+	end = (uintptr_t)end;
 	valid = start < (end < user_end ? end : user_end);
 	poison_stack();
 	errno = 0;
-	err = inc ? inc_cp_range((void *)start, (void *)end) :
-	      cp_range((void *)start, (void *)end);
+	err = inc ? inc_cp_range((void *)(uintptr_t)start, (void *)(uintptr_t)end) :
+	      cp_range((void *)(uintptr_t)start, (void *)(uintptr_t)end);
 	batch->calls++;
 	batch->good += !err;
 	if (valid ? !err : err == -1 && errno == EINVAL)
@@ -361,7 +367,7 @@ int main(int argc, char **argv)
 
 	printf("TAP version 13\n1..4\n# %lu calls, seed %lu\n", calls, seed);
 	fflush(stdout);
-	state = seed * 0x9e3779b97f4a7c15UL | 1;
+	state = seed * 0x9e3779b97f4a7c15ULL | 1;
 	user_end = cp_user_end();
 	if (pipe(go) || pipe(answer) || pipe(pattern_to))
 		return 1;
@@ -376,7 +382,7 @@ int main(int argc, char **argv)
 	/* Only now is there a pattern: the saver has not inherited it. */
 	if (!random_bytes(&word, sizeof(word)))
 		return 1;
-	word |= 1UL << 63 | 1UL << 31;	/* negative, for poll() */
+	word |= 1ULL << 63 | 1UL << 31;	/* negative, for poll() */
 	for (size_t i = 0; i < ARRAY_SIZE(pattern); i++)
 		pattern[i] = word;
 	for (unsigned int i = 0; i < NR_HIDDEN; i++)

@@ -27,7 +27,7 @@ static char mem[4 * PAGE] __attribute__((aligned(PAGE)));
 
 static const char *many_mappings(void)
 {
-	char *at = mmap((void *)0x200000000000, MAPPINGS * PAGE, PROT_READ | PROT_WRITE,
+	char *at = mmap(CP_FAR(0x20), MAPPINGS * PAGE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 
 	if (at == MAP_FAILED)

@@ -84,7 +84,8 @@ TEST(names)
 
 	EXPECT_STREQ("/tmp/0-cp0", cp_image_name(name, 0, 0));
 	EXPECT_STREQ("/tmp/1234-cp10", cp_image_name(name, 1234, 10));
-	EXPECT_STREQ("/tmp/4294967295-cp18446744073709551615",
+	EXPECT_STREQ(sizeof(long) == 8 ? "/tmp/4294967295-cp18446744073709551615" :
+		     "/tmp/4294967295-cp4294967295",
 		     cp_image_name(name, UINT_MAX, ULONG_MAX));
 }
 

@@ -17,8 +17,8 @@
 #include "harness.h"
 
 #define RW		(PROT_READ | PROT_WRITE)
-#define AT		((char *)0x300000000000UL)
-#define ALIAS		((char *)0x310000000000UL)
+#define AT		CP_FAR(0x30)
+#define ALIAS		CP_FAR(0x31)
 
 enum memory { ANON, SHMEM, HUGETLB };
 
@@ -346,7 +346,7 @@ static void *move_there(void *arg)
 	struct _test_data_uffd *self = arg;
 
 	mremap(self->mem + self->len - self->step, self->step, self->step,
-	       MREMAP_MAYMOVE | MREMAP_FIXED, AT + (1UL << 32));
+	       MREMAP_MAYMOVE | MREMAP_FIXED, CP_FAR(0x32));
 	return NULL;
 }
 
