@@ -82,6 +82,29 @@ TEST(ids_are_all_different)
 	}
 }
 
+/* The image of the first call, just made, and the registers in it. NULL: there is none. */
+static struct cpimg *image_of_call(struct __test_metadata *_metadata,
+				   struct user_regs_struct *regs)
+{
+	struct cpimg *img = cp_open(getpid(), 0);
+	struct cpimg_elfnote en;
+	struct elf_prstatus st;
+
+	unlink(cp_name(getpid(), 0));
+	if (!img || !cpimg_find_note(img, "CORE", NT_PRSTATUS, &en) ||
+	    en.size != sizeof(st)) {
+		cpimg_close(img);
+		return NULL;
+	}
+	memcpy(&st, en.desc, sizeof(st));
+	memcpy(regs, &st.pr_reg, sizeof(*regs));
+	EXPECT_EQ(getpid(), st.pr_pid);
+	EXPECT_EQ(getppid(), st.pr_ppid);
+	EXPECT_EQ(getpgrp(), st.pr_pgrp);
+	EXPECT_EQ(getsid(0), st.pr_sid);
+	return img;
+}
+
 #ifdef __x86_64__
 /* Registers that have known values, and the addresses they should have. */
 TEST(registers_are_those_of_the_call)
@@ -90,7 +113,6 @@ TEST(registers_are_those_of_the_call)
 	struct user_regs_struct regs;
 	struct user_fpregs_struct fp;
 	struct cpimg_elfnote en;
-	struct elf_prstatus st;
 	uint64_t sp, ip;
 	long ret = 600;
 	struct cpimg *img;
@@ -113,18 +135,8 @@ TEST(registers_are_those_of_the_call)
 		     : "rbx", "r12", "r13", "r14", "r15", "rdx", "r8", "r9",
 		       "r10", "rcx", "r11", "xmm9", "memory");
 	ASSERT_EQ(0, ret);
-	img = cp_open(getpid(), 0);
-	unlink(cp_name(getpid(), 0));
+	img = image_of_call(_metadata, &regs);
 	ASSERT_NE(NULL, img);
-
-	ASSERT_TRUE(cpimg_find_note(img, "CORE", NT_PRSTATUS, &en));
-	ASSERT_EQ(sizeof(st), en.size);
-	memcpy(&st, en.desc, sizeof(st));
-	memcpy(&regs, &st.pr_reg, sizeof(regs));
-	EXPECT_EQ(getpid(), st.pr_pid);
-	EXPECT_EQ(getppid(), st.pr_ppid);
-	EXPECT_EQ(getpgrp(), st.pr_pgrp);
-	EXPECT_EQ(getsid(0), st.pr_sid);
 	EXPECT_EQ(0x1111, regs.rbx);
 	EXPECT_EQ(0x2222, regs.r12);
 	EXPECT_EQ(0x3333, regs.r13);
@@ -187,7 +199,6 @@ TEST(registers_are_those_of_the_call)
 	static const double marks[2] = { 2.718281828, 3.141592654 };
 	struct user_regs_struct regs;
 	struct cpimg_elfnote en;
-	struct elf_prstatus st;
 	uint32_t sp, ip;
 	long ret = 600;
 	struct cpimg *img;
@@ -203,18 +214,8 @@ TEST(registers_are_those_of_the_call)
 		     : "b" (page), "c" (page + PAGE), [marks] "m" (marks)
 		     : "edx", "esi", "edi", "memory");
 	ASSERT_EQ(0, ret);
-	img = cp_open(getpid(), 0);
-	unlink(cp_name(getpid(), 0));
+	img = image_of_call(_metadata, &regs);
 	ASSERT_NE(NULL, img);
-
-	ASSERT_TRUE(cpimg_find_note(img, "CORE", NT_PRSTATUS, &en));
-	ASSERT_EQ(sizeof(st), en.size);
-	memcpy(&st, en.desc, sizeof(st));
-	memcpy(&regs, &st.pr_reg, sizeof(regs));
-	EXPECT_EQ(getpid(), st.pr_pid);
-	EXPECT_EQ(getppid(), st.pr_ppid);
-	EXPECT_EQ(getpgrp(), st.pr_pgrp);
-	EXPECT_EQ(getsid(0), st.pr_sid);
 	EXPECT_EQ((uintptr_t)page, regs.ebx);
 	EXPECT_EQ((uintptr_t)page + PAGE, regs.ecx);
 	EXPECT_EQ(0x2222, regs.edx);
