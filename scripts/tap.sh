@@ -16,7 +16,9 @@ file=$1
 name=$(basename "${file%.*}")
 export CP_VARIANT=${CP_VARIANT:-normal}
 export BUILD KERNEL GUEST=$top/scripts/guest.sh TESTS_DIR=$tests
-export RUN_DIR=$BUILD/run/$name.$CP_VARIANT
+# reader.c and reader.t may run at the same time
+[ "${file##*.}" = c ] && called=$name || called=$name.t
+export RUN_DIR=$BUILD/run/$called.$CP_VARIANT
 
 said=$RUN_DIR.tap
 mkdir -p "$RUN_DIR"
