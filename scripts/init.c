@@ -205,13 +205,13 @@ static void swap_on(const char *dev)
 		die("swapon", path);
 }
 
-/* "DEV TYPE DIR" */
 static void name_slow(const char *dev)
 {
 	if (symlink(dev, "/dev/slow"))
 		die("symlink", "/dev/slow");
 }
 
+/* "DEV TYPE DIR" */
 static void mount_disk(char *line)
 {
 	char *dev = strsep(&line, " "), *type = strsep(&line, " ");
