@@ -286,15 +286,23 @@ boot_it() {	# SECONDS; QEMU's status goes to code
 	boot "$1" "$run/initramfs" "$log" "${accel[@]}" ${devices[@]+"${devices[@]}"} || code=$?
 }
 
+# QEMU was ended, for the time that it took.
+timed_out() {
+	[ "$code" = 124 ] || [ "$code" = 137 ]
+}
+
+# A function of ours is in a backtrace: then the emulator is not to blame.
+ours_in_trace() {
+	grep -qs '\<cp_[a-z_]*+0x' "$log"
+}
+
 if [ "$tty" ]; then
 	boot_it 86400
 else
 	boot_it "$timeout" </dev/null
 	# On a crowded host the emulator may fail to boot, once in thousands of times; see
-	# tripped(), too. That is told, and tried once more, if no function of ours is in a
-	# backtrace.
-	if [ "$code" != 124 ] && [ "$code" != 137 ] &&
-	   ! grep -qs 'guest: runs\|\<cp_[a-z_]*+0x' "$log"; then
+	# tripped(), too. That is told, and tried once more.
+	if ! timed_out && ! ours_in_trace && ! grep -qs 'guest: runs' "$log"; then
 		say "$name: the guest died (QEMU's status $code) before the program ran; once more. What it said last:"
 		[ ! -f "$log" ] || tr -d '\r' <"$log" | tail -n 20 >&2
 		boot_it "$timeout" </dev/null
@@ -304,11 +312,10 @@ fi
 # The kernel patches a jump label by putting an int3 there first, and waits for all
 # processors before it takes that away. With several of them on a crowded host, one of the
 # emulator's may still run the int3 afterwards, once in thousands of hours: it traps where
-# memory has none, at a NOP or a jump. No function of ours may be in a backtrace.
+# memory has none, at a NOP or a jump.
 tripped() {
 	[[ ${accel[*]} == *tcg* ]] && grep -q 'Oops: int3' "$log" &&
-		! grep -m 1 'Code: ' "$log" | grep -q ' cc <' &&
-		! grep -q '\<cp_[a-z_]*+0x' "$log"
+		! grep -m 1 'Code: ' "$log" | grep -q ' cc <' && ! ours_in_trace
 }
 
 [ -f "$log" ] || die "QEMU did not start"
@@ -320,7 +327,7 @@ if [ -n "$found" ]; then
 	head -n 20 <<<"$found" >&2
 fi
 grep -o 'guest: .*\(failed\|was killed\|cannot\).*' "$log" >&2 || true
-if [ "$code" = 124 ] || [ "$code" = 137 ]; then
+if timed_out; then
 	die "$name: the guest hung: it did not end in $timeout s; its log is $log"
 elif tripped; then
 	# tap.sh looks for that
