@@ -48,7 +48,7 @@ say	= $(lib) step
 # of one; for one of 32 bits, with a compiler of their own.
 tests-make = headers=$$BUILD/$(DEFAULT_KERNEL); $(MAKE) --no-print-directory -C userspace-tests \
 	OUT=$$tests LINUX=$$headers/linux HEADERS=$$headers/headers/include \
-	$(if $(filter i386%,$(ARCH)),I386=$$BUILD/i386)
+	$(if $(i386),I386=$$BUILD/i386)
 # What a test has to say is shown when it is asked for by name.
 named	:= $(if $(filter test test-debug coverage,$(MAKECMDGOALS)),$(TESTS:%/=%))
 verbose	:= $(if $(strip $(named)),--verbose)
