@@ -46,9 +46,6 @@ static double touch(unsigned int permille)
 /* Counts repeat to 1e-3 with one compiler; another's kernel may differ by more. */
 #define SLACK		1.02
 
-/* What the tests are about; of 32 bits, what such a kernel without PAE has room for. */
-#define MUCH		(sizeof(void *) == 8 ? GIB : GIB / 4)
-
 /*
  * Of 2.6.32: pages go to the file system through vfs_writev(), and every page table is
  * looked at, as there is no telling which were used. On i386 a page is mapped each time.

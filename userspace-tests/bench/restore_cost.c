@@ -5,24 +5,11 @@
  * number of bytes into the same memory. With QEMU's -icount an instruction is a
  * nanosecond.
  */
-#include <time.h>
-
 #include "chain.h"
 #include "harness.h"
+#include "workload.h"
 
-#define MIB		(1UL << 20)
-#define GIB		(1UL << 30)
-/* Of 32 bits: what such a kernel without PAE has room for */
-#define MUCH		(sizeof(void *) == 8 ? GIB : GIB / 4)
 #define LENGTH		20	/* images */
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1e9 + ts.tv_nsec;
-}
 
 static uint64_t seed = 42;
 

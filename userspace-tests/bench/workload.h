@@ -13,6 +13,8 @@
 
 #define MIB		(1UL << 20)
 #define GIB		(1UL << 30)
+/* What most is measured of; of 32 bits, what such a kernel without PAE has room for. */
+#define MUCH		(sizeof(void *) == 8 ? GIB : GIB / 4)
 
 /**
  * struct arena - the memory that is saved
