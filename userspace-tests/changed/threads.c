@@ -4,8 +4,8 @@
  * Threads: all may call at once, each under its own id; and what the others do
  * to the address space meanwhile never breaks an image.
  */
-#include <elf.h>
 #include <pthread.h>
+#include <sys/procfs.h>
 
 #include "cp_test.h"
 #include "harness.h"
@@ -17,15 +17,12 @@
 static char *mem;
 static volatile bool stop;
 
-/* pr_pid of struct elf_prstatus, or -1 */
+/* Whose registers are in it, or -1 */
 static int registers_of(const struct cpimg *img)
 {
-	struct cpimg_elfnote en;
-	int pid = -1;
+	struct elf_prstatus st;
 
-	if (cpimg_find_note(img, "CORE", NT_PRSTATUS, &en) && en.size >= 36)
-		memcpy(&pid, (const char *)en.desc + CP_PR_PID, sizeof(pid));
-	return pid;
+	return cp_prstatus(img, &st) ? st.pr_pid : -1;
 }
 
 /* NULL, or what went wrong, for pthread_join(). */

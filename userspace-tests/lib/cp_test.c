@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the tests share: taking a checkpoint, and holding an image against it. */
+#include <elf.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/utsname.h>
 #include <time.h>
 
 #include "cp_test.h"
+
+/* which has chosen the features of the libc */
+#include <sys/procfs.h>
 #include "needs.h"
 #include "say.h"
 
@@ -120,6 +124,17 @@ void *cp_memfd(const char *name, size_t len, unsigned int seed, int *fd)
 }
 
 /* Every page of [@mem, @mem + @len) is of that class. */
+/* What NT_PRSTATUS says of the thread that made an image of a program like this one. */
+bool cp_prstatus(const struct cpimg *img, struct elf_prstatus *st)
+{
+	struct cpimg_elfnote en;
+
+	if (!cpimg_find_note(img, "CORE", NT_PRSTATUS, &en) || en.size != sizeof(*st))
+		return false;
+	memcpy(st, en.desc, sizeof(*st));
+	return true;
+}
+
 const char *cp_is(const struct cpimg *img, const void *mem, size_t len,
 		  enum cpimg_class cls, uint32_t reason)
 {

@@ -28,18 +28,14 @@
 #include <cp_range.h>
 #include <cpimg.h>
 
+#include "far.h"
+
 #define PAGE		4096UL
 /* A huge page, and what a page table is for; of i386 those without PAE. */
 #define HUGE		(sizeof(void *) == 8 ? 2UL << 20 : 4UL << 20)
 
-/*
- * An address far from where the system maps anything of itself, and 16 MiB or more from
- * the next: CP_FAR(0x10) to CP_FAR(0x38), and CP_FAR(1), for what has to be low.
- */
-#define CP_FAR(n)	((char *)((uintptr_t)(n) << (sizeof(void *) == 8 ? 40 : 24)))
-
-/* Where pr_pid is in struct elf_prstatus */
-#define CP_PR_PID	(sizeof(long) == 8 ? 32 : 24)
+/* As much as one would not walk page by page; of 32 bits, what there is room for. */
+#define TEBIBYTE	(sizeof(size_t) == 8 ? (size_t)(1ULL << 40) : (size_t)1 << 30)
 
 /* What loads the _dyn programs */
 #ifdef __x86_64__
@@ -76,10 +72,13 @@
 	EXPECT_EQ(NULL, why_) TH_LOG("%s", why_); \
 } while (0)
 
+struct elf_prstatus;
+
 int cp_gettid(void);
 const char *cp_name(int tid, unsigned long n);
 struct cpimg *cp_open(int tid, unsigned long n);
 struct cpimg *cp_take(void *start, size_t len);
+bool cp_prstatus(const struct cpimg *img, struct elf_prstatus *st);
 void *cp_map(size_t len);
 void *cp_map_at(void *addr, size_t len);
 void *cp_brk(size_t len);

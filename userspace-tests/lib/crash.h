@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* CP_FAR(0x10) of cp_test.h, which is not for the host */
-#define CRASH_MEM	((char *)((uintptr_t)0x10 << (sizeof(void *) == 8 ? 40 : 24)))
+#include "far.h"
+
+#define CRASH_MEM	CP_FAR(0x10)
 #define CRASH_PAGES	256U			/* 1 MiB */
 #define CRASH_WORDS	(4096U / 8)
 #define CRASH_CHAIN	16U			/* images, the first of them full */

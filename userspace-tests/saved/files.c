@@ -12,7 +12,6 @@
 #include <linux/falloc.h>
 #include <sys/mount.h>
 #include <sys/shm.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #include "harness.h"
@@ -863,7 +862,7 @@ TEST_F(files, with_holes_have_what_is_between)
  */
 TEST_F(files, of_a_tebibyte_take_milliseconds)
 {
-	size_t len = sizeof(size_t) == 8 ? (size_t)(1ULL << 40) : 1UL << 30;
+	size_t len = TEBIBYTE;
 	double took;
 
 	if (!kinds[variant->kind].sparse)
@@ -1078,29 +1077,28 @@ TEST_F(others, zeros_from_a_device)
 /* System V shared memory that another process filled. */
 TEST_F(others, sysv_shared_memory)
 {
-	/* shmget, shmat, shmctl: the libc's header asks for more features */
-	int id = shmget(0, LEN, 01600), status;
+	int id = shmget(IPC_PRIVATE, LEN, IPC_CREAT | 0600), status;
 	pid_t pid;
 
 	if (id < 0)
 		SKIP(return, "no System V shared memory: %s", strerror(errno));
 	pid = fork();
 	if (!pid) {
-		char *mem = (char *)shmat(id, NULL, 0);
+		char *mem = shmat(id, NULL, 0);
 
 		cp_fill(mem, LEN, 2);
 		_exit(0);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	self->mem = (char *)shmat(id, AT, 0);
+	self->mem = shmat(id, AT, 0);
 	ASSERT_EQ(AT, self->mem);
 	ALL_SAVED();
 	shmdt(self->mem);
-	/* SHM_RDONLY: as from a descriptor for reading only */
-	self->mem = (char *)shmat(id, AT, 010000);
+	/* as from a descriptor for reading only */
+	self->mem = shmat(id, AT, SHM_RDONLY);
 	ASSERT_EQ(AT, self->mem);
 	ALL_SAVED();
-	shmctl(id, 0, NULL);
+	shmctl(id, IPC_RMID, NULL);
 }
 
 /*

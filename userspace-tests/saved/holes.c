@@ -39,8 +39,7 @@ TEST_F(holes, untouched)
 
 TEST_F(holes, a_terabyte_untouched_costs_nothing)
 {
-	/* of 32 bits: what there is, a gigabyte */
-	size_t len = sizeof(size_t) == 8 ? (size_t)(1ULL << 40) : 1UL << 30;
+	size_t len = TEBIBYTE;
 	char *mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 

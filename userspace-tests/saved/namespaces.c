@@ -4,8 +4,8 @@
  * In a pid namespace the name has the pid that the caller knows itself by, and
  * in a mount namespace or a chroot /tmp is the caller's.
  */
-#include <elf.h>
 #include <sys/mount.h>
+#include <sys/procfs.h>
 
 #include "cp_test.h"
 #include "harness.h"
@@ -14,10 +14,9 @@ static char page[PAGE] __attribute__((aligned(PAGE)));
 
 static const char *in_namespace(void)
 {
-	struct cpimg_elfnote en;
+	struct elf_prstatus st;
 	struct cpimg *img;
 	const char *why;
-	int pid;
 
 	if (getpid() != 1)
 		return "getpid() is not 1";
@@ -31,11 +30,9 @@ static const char *in_namespace(void)
 	why = cp_same_bytes(img, page, PAGE);
 	if (why)
 		return why;
-	/* pr_pid of struct elf_prstatus */
-	if (!cpimg_find_note(img, "CORE", NT_PRSTATUS, &en) || en.size < 36)
+	if (!cp_prstatus(img, &st))
 		return "no NT_PRSTATUS";
-	memcpy(&pid, (const char *)en.desc + CP_PR_PID, sizeof(pid));
-	if (pid != 1)
+	if (st.pr_pid != 1)
 		return "NT_PRSTATUS has another pid";
 	return NULL;
 }

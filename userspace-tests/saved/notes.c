@@ -87,16 +87,13 @@ static struct cpimg *image_of_call(struct __test_metadata *_metadata,
 				   struct user_regs_struct *regs)
 {
 	struct cpimg *img = cp_open(getpid(), 0);
-	struct cpimg_elfnote en;
 	struct elf_prstatus st;
 
 	unlink(cp_name(getpid(), 0));
-	if (!img || !cpimg_find_note(img, "CORE", NT_PRSTATUS, &en) ||
-	    en.size != sizeof(st)) {
+	if (!img || !cp_prstatus(img, &st)) {
 		cpimg_close(img);
 		return NULL;
 	}
-	memcpy(&st, en.desc, sizeof(st));
 	memcpy(regs, &st.pr_reg, sizeof(*regs));
 	EXPECT_EQ(getpid(), st.pr_pid);
 	EXPECT_EQ(getppid(), st.pr_ppid);
@@ -163,7 +160,6 @@ TEST(registers_are_those_of_the_call)
 /* A 64-bit program may use the 32-bit entry; it stays a 64-bit program. */
 TEST(of_a_64_bit_program_by_the_32_bit_entry)
 {
-	struct cpimg_elfnote en;
 	struct user_regs_struct regs;
 	struct cpimg *img;
 	long ret = 600;
@@ -179,15 +175,10 @@ TEST(of_a_64_bit_program_by_the_32_bit_entry)
 	if ((int)ret == -ENOSYS)
 		SKIP(return, "no 32-bit system calls");
 	ASSERT_EQ(0, (int)ret);
-	img = cp_open(getpid(), 0);
-	unlink(cp_name(getpid(), 0));
+	img = image_of_call(_metadata, &regs);
 	ASSERT_NE(NULL, img);
 	EXPECT_EQ(64, cpimg_bits(img));
 	EXPECT_OK(cp_same_bytes(img, page, PAGE));
-	ASSERT_TRUE(cpimg_find_note(img, "CORE", NT_PRSTATUS, &en));
-	ASSERT_EQ(sizeof(struct elf_prstatus), en.size);
-	memcpy(&regs, (const char *)en.desc + offsetof(struct elf_prstatus, pr_reg),
-	       sizeof(regs));
 	EXPECT_EQ((uintptr_t)page, regs.rbx);
 	EXPECT_EQ(600, regs.orig_rax);
 	cpimg_close(img);
