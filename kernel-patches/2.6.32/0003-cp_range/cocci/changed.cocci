@@ -9,4 +9,4 @@
 expression entry, folio;
 @@
 - cp_clear_dirty(entry, folio)
-+ cp_clear_dirty(vma->vm_mm, at, entry, folio)
++ cp_clear_dirty(vma->vm_mm, base + i * PAGE_SIZE, entry, folio)

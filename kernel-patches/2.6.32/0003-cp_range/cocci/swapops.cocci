@@ -1,5 +1,5 @@
-// to: mm/cp_range/entry.c mm/cp_range/walk.c mm/cp_range/bring.c
-// adds: swapops=-3
+// to: mm/cp_range/entry.c mm/cp_range/walk.c mm/cp_range/bring.c mm/cp_range/changed.c
+// adds: swapops=-4
 // It must not be included twice here, and compat.h needs it.
 @@
 @@

@@ -30,6 +30,16 @@ void cp_group_free_rcu(struct cp_group *group)
 	call_rcu(&group->rcu, cp_group_free);
 }
 
+static void cp_mm_free_now(struct rcu_head *rcu)
+{
+	kfree(container_of(rcu, struct cp_mm, rcu));
+}
+
+void cp_mm_free_rcu(struct cp_mm *cm)
+{
+	call_rcu(&cm->rcu, cp_mm_free_now);
+}
+
 /* Writers are kept apart by the lock of the address space, readers are under RCU. */
 struct cp_xa_item {
 	unsigned long index;

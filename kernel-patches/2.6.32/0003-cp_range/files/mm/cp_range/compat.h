@@ -51,6 +51,7 @@
 #endif
 
 #define READ_ONCE(x)		ACCESS_ONCE(x)
+#define WRITE_ONCE(x, value)	(ACCESS_ONCE(x) = (value))
 #define data_race(x)		(x)
 #ifndef fallthrough
 #define fallthrough		do { } while (0)
@@ -143,7 +144,10 @@ static inline void *kvmalloc_array(size_t n, size_t size, gfp_t gfp)
 /* A structure that kfree() can take, after a grace period. */
 struct cp_group;
 void cp_group_free_rcu(struct cp_group *group);
-#define kfree_rcu(group, member) cp_group_free_rcu(group)
+struct cp_mm;
+void cp_mm_free_rcu(struct cp_mm *cm);
+#define kfree_rcu(ptr, member) _Generic((ptr), \
+	struct cp_group * : cp_group_free_rcu, struct cp_mm * : cp_mm_free_rcu)(ptr)
 
 /* The part of xarray.h that is used, upon a radix tree of items that know their index. */
 struct xarray {
@@ -183,6 +187,8 @@ struct folio {
 #define folio_nr_pages(folio)	1
 #define folio_ref_count(folio)	page_count(&(folio)->page)
 #define folio_mapcount(folio)	page_mapcount(&(folio)->page)
+#define folio_test_large(folio)	false
+#define folio_entire_mapcount(folio) 0
 #define folio_test_anon(folio)	PageAnon(&(folio)->page)
 #define folio_test_ksm(folio)	PageKsm(&(folio)->page)
 #define folio_test_dirty(folio)	PageDirty(&(folio)->page)
