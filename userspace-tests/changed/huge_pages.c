@@ -9,26 +9,6 @@
 #define THP	"/sys/kernel/mm/transparent_hugepage/"
 #define LEN	(3 * HUGE)
 
-/* kB of a field of smaps, of the mapping that holds @mem */
-static long smaps(const void *mem, const char *field)
-{
-	char line[256];
-	FILE *f = fopen("/proc/self/smaps", "r");
-	uint64_t start, end;
-	bool here = false;
-	long kb = 0;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2)
-			here = start <= (uintptr_t)mem && (uintptr_t)mem < end;
-		else if (here && !strncmp(line, field, strlen(field)))
-			kb = atol(strchr(line, ':') + 1);
-	}
-	if (f)
-		fclose(f);
-	return kb;
-}
-
 FIXTURE(huge_pages) {
 	char		*mem;
 	struct cpimg	*img;
@@ -54,9 +34,9 @@ FIXTURE_TEARDOWN(huge_pages)
 
 #define FILL(seed) do { \
 	cp_fill(self->mem, LEN, seed); \
-	if (smaps(self->mem, "AnonHugePages") < (long)(LEN >> 10)) \
+	if (cp_smaps(self->mem, "AnonHugePages") < (long)(LEN >> 10)) \
 		SKIP(return, "no huge pages came, %ld kB", \
-		     smaps(self->mem, "AnonHugePages")); \
+		     cp_smaps(self->mem, "AnonHugePages")); \
 } while (0)
 
 TEST_F(huge_pages, every_byte)
@@ -157,8 +137,8 @@ TEST_F(huge_pages, of_tmpfs)
 		   fd, 0);
 	ASSERT_EQ(self->mem, mem);
 	cp_fill(mem, LEN, 8);
-	if (smaps(mem, "ShmemPmdMapped") < (long)(LEN >> 10)) {
-		TH_LOG("%ld kB mapped huge", smaps(mem, "ShmemPmdMapped"));
+	if (cp_smaps(mem, "ShmemPmdMapped") < (long)(LEN >> 10)) {
+		TH_LOG("%ld kB mapped huge", cp_smaps(mem, "ShmemPmdMapped"));
 	}
 	TAKE(mem, LEN);
 	EXPECT_OK(cp_same_bytes(self->img, mem, LEN));

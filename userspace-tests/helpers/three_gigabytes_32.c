@@ -179,7 +179,7 @@ static void make_kinds(void)
 	k->type = PT_LOAD, k++->pages = 16384;
 	k->mem = map(NULL, 300, rw, anon, -1);
 	for (i = 0; i < 300; i++)
-		memset(k->mem + i * PAGE, i + 1, PAGE);
+		memset(k->mem + i * PAGE, i % 255 + 1, PAGE);
 	k->type = PT_LOAD, k->bytes = 1, k++->pages = 300;
 	k->mem = map(NULL, 20, rw, anon, -1);
 	memset(k->mem, 'd', 20 * PAGE);
@@ -207,12 +207,12 @@ static void make_kinds(void)
 	k->type = PT_LOAD, k->bytes = 1, k++->pages = 30;
 	k->mem = map(NULL, 100, rw, anon, -1);
 	for (i = 0; i < 100; i += 2)
-		k->mem[i * PAGE] = i + 1;
+		k->mem[i * PAGE] = i % 255 + 1;
 	k->type = PT_LOAD, k++->pages = 100;
 	/* With two levels of tables nothing but the walk's own care ends it at each. */
 	k->mem = map(NULL, 2600, rw, anon, -1);
 	for (i = 0; i < 2600; i++)
-		memset(k->mem + i * PAGE, i / 7 + 1, PAGE);
+		memset(k->mem + i * PAGE, i / 7 % 255 + 1, PAGE);
 	k->type = PT_LOAD, k->bytes = 1, k++->pages = 2600;
 	close(exe);
 	close(fd);

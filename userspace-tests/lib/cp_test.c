@@ -607,6 +607,26 @@ static uint64_t read_u64(const char *path, uint64_t index)
 	return value;
 }
 
+/* kB of a field of smaps, of the mapping that holds @mem */
+long cp_smaps(const void *mem, const char *field)
+{
+	char line[256];
+	FILE *f = fopen("/proc/self/smaps", "r");
+	uint64_t start, end;
+	bool here = false;
+	long kb = 0;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2)
+			here = start <= (uintptr_t)mem && (uintptr_t)mem < end;
+		else if (here && !strncmp(line, field, strlen(field)))
+			kb = atol(strchr(line, ':') + 1);
+	}
+	if (f)
+		fclose(f);
+	return kb;
+}
+
 /* The entry of /proc/self/pagemap: bit 63 present, 62 swapped, 61 file. */
 uint64_t cp_pagemap(const void *mem)
 {

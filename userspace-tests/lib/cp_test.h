@@ -112,6 +112,7 @@ void cp_oom_first(bool first);
 int cp_hold_memory_but(long kb);
 int cp_set_user(uid_t real, uid_t effective, uid_t saved);
 bool cp_debug_kernel(void);
+long cp_smaps(const void *mem, const char *field);
 uint64_t cp_pagemap(const void *mem);
 uint64_t cp_kpageflags(const void *mem);
 

@@ -328,17 +328,6 @@ TEST_F(content, private_over_tmpfs_not_in_this_page_table)
 	}
 }
 
-/* Pages of zeros that were written are as good as any others. */
-TEST_F(content, written_zeros)
-{
-	char *mem = cp_map(PAGES * PAGE);
-
-	memset(mem, 1, PAGES * PAGE);
-	memset(mem, 0, PAGES * PAGE);
-	TAKE(mem, PAGES * PAGE);
-	EXPECT_OK(cp_same_bytes(self->img, mem, PAGES * PAGE));
-}
-
 TEST_F(content, moved_by_mremap)
 {
 	char *mem = cp_map(PAGES * PAGE), *to = cp_map(2 * PAGES * PAGE);
