@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The oracle's operations on its own memory. */
+#include <sys/swap.h>
+
 #include "checkpoint.h"
 #include "files.h"
 #include "ops.h"
@@ -97,6 +99,37 @@ bool op_write_alike(struct rng *r)
 		memcpy(page_addr(i), bytes, PAGE);
 		model_write(page_addr(i), bytes, PAGE);
 	}
+	return true;
+}
+
+/* Pages of nothing but zeros, now and then but for a byte. */
+bool op_write_zeros(struct rng *r)
+{
+	static const unsigned char zeros[PAGE];
+	struct range at;
+
+	if (!pick(r, is_writable, 128, &at))
+		return false;
+	trace("write zeros", at_addr(at), at.nr * PAGE, 0);
+	for (unsigned int i = at.page; i < at.page + at.nr; i++) {
+		memcpy(page_addr(i), zeros, PAGE);
+		model_write(page_addr(i), zeros, PAGE);
+		if (chance(r, 8))
+			write_at(r, page_addr(i) + below(r, PAGE), 1);
+	}
+	return true;
+}
+
+/* All pages of what may be a huge one: it may stay one then. */
+bool op_write_huge(struct rng *r)
+{
+	struct range at;
+
+	if (!pick_huge(r, is_writable, &at))
+		return false;
+	trace("write 1 of each page of", at_addr(at), at.nr * PAGE, 0);
+	for (unsigned int i = at.page; i < at.page + at.nr; i++)
+		write_at(r, page_addr(i) + below(r, PAGE), 1);
 	return true;
 }
 
@@ -661,6 +694,33 @@ bool op_drop_caches(struct rng *r)
 	if (chance(r, 2))
 		sync();
 	cp_write_file("/proc/sys/vm/drop_caches", "1");
+	return true;
+}
+
+/* To other frames, each page as by an error that was corrected: a few, they are gone. */
+bool op_soft_offline(struct rng *r)
+{
+	struct range at;
+
+	if (!pick(r, is_small_readable, 3, &at))
+		return false;
+	trace("MADV_SOFT_OFFLINE", at_addr(at), at.nr * PAGE, 0);
+	madvise(page_addr(at.page), at.nr * PAGE, MADV_SOFT_OFFLINE);
+	model_touch(at);
+	return true;
+}
+
+/* All of what is in swap comes back, if there is room for it. */
+bool op_swapoff(struct rng *r)
+{
+	const char *device = cp_swap_device();
+
+	(void)r;
+	if (!device)
+		return false;
+	trace("swapoff", 0, 0, 0);
+	if (!swapoff(device) && swapon(device, 0))
+		fail("swapon(%s): %s", device, strerror(errno));
 	return true;
 }
 

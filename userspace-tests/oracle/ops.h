@@ -13,6 +13,8 @@ bool op_write_words(struct rng *r);
 bool op_write_range(struct rng *r);
 bool op_write_many(struct rng *r);
 bool op_write_alike(struct rng *r);
+bool op_write_zeros(struct rng *r);
+bool op_write_huge(struct rng *r);
 bool op_read(struct rng *r);
 bool op_mmap_anon(struct rng *r);
 bool op_mmap_file(struct rng *r);
@@ -29,6 +31,8 @@ bool op_mlock(struct rng *r);
 bool op_munlock(struct rng *r);
 bool op_msync(struct rng *r);
 bool op_drop_caches(struct rng *r);
+bool op_soft_offline(struct rng *r);
+bool op_swapoff(struct rng *r);
 bool op_audit(struct rng *r);
 bool op_rest(struct rng *r);
 
