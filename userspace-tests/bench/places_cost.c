@@ -129,7 +129,9 @@ static long huge_kb(const struct arena *arena)
 	return cp_smaps(arena->mem, "AnonHugePages");
 }
 
-#define NEEDS_HUGE() do { \
+#define GET_HUGE() do { \
+	if (!arena_get(&self->arena, LEN, ARENA_HUGE)) \
+		SKIP(return, "no huge pages: %s", strerror(errno)); \
 	if (huge_kb(&self->arena) < (long)(LEN >> 10)) \
 		SKIP(return, "no huge pages came, %ld kB", huge_kb(&self->arena)); \
 } while (0)
@@ -138,8 +140,7 @@ TEST_F(places, huge_pages_written_again)
 {
 	double cost = 0, whole;
 
-	ASSERT_TRUE(arena_get(&self->arena, LEN, ARENA_HUGE));
-	NEEDS_HUGE();
+	GET_HUGE();
 	/* What it is to save all of them, and to have them in pieces from then on */
 	saver_init(&self->saver, scheme_of(full_schemes, "write-64k"), &self->arena);
 	ASSERT_TRUE(saver_begin(&self->saver));
@@ -162,8 +163,7 @@ TEST_F(places, huge_pages_written_here_and_there)
 {
 	struct page_set set;
 
-	ASSERT_TRUE(arena_get(&self->arena, LEN, ARENA_HUGE));
-	NEEDS_HUGE();
+	GET_HUGE();
 	saver_init(&self->saver, scheme_of(incremental_schemes, "inc_cp_range"),
 		   &self->arena);
 	ASSERT_TRUE(saver_begin(&self->saver));

@@ -12,6 +12,7 @@
 
 #include "chain.h"
 #include "harness.h"
+#include "needs.h"
 
 #define SWAPPED		(1ULL << 62)
 #define KSM		"/sys/kernel/mm/ksm/"
@@ -60,6 +61,12 @@ static size_t count_swapped(const char *mem, size_t len)
 /* What a call saves: of pages that are not there at the time few, by chance. */
 #define SAVED()		chain_pages(&self->c, self->mem, LEN, CPIMG_DATA)
 #define FEW		(NR / 32)
+/* Linux 2.6 has no such rule: what is unmapped is saved again. */
+#define KEEPS		(!cp_kernel_before(6, 12))
+#define AT_MOST(nr) do { \
+	if (KEEPS) \
+		EXPECT_GE(nr, SAVED()); \
+} while (0)
 #define INC()		ASSERT_OK(chain_inc(&self->c, self->mem, LEN))
 #define MATCHES()	EXPECT_OK(chain_matches(&self->c, self->mem, LEN))
 
@@ -73,15 +80,16 @@ TEST_F(moved, unchanged_in_swap_stays_there)
 	in = cp_vmstat("pswpin") - in;
 	TH_LOG("%zu of %lu pages in swap: %zu saved, %ld read in",
 	       count_swapped(self->mem, LEN), NR, (size_t)SAVED(), in);
-	EXPECT_GE(FEW, SAVED());
-	EXPECT_GE(FEW, in);
+	AT_MOST(FEW);
+	if (KEEPS)
+		EXPECT_GE(FEW, in);
 	MATCHES();
 	/* Read in by the program, and out once more: still the same. */
 	INC();
-	EXPECT_GE(FEW, SAVED());
+	AT_MOST(FEW);
 	OUT(self->mem, LEN);
 	INC();
-	EXPECT_GE(FEW, SAVED());
+	AT_MOST(FEW);
 	MATCHES();
 }
 
@@ -92,7 +100,7 @@ TEST_F(moved, written_before_it_went)
 	OUT(self->mem, LEN);
 	INC();
 	EXPECT_LE(NR / 3, SAVED());
-	EXPECT_GE(NR / 3 + 1 + FEW, SAVED());
+	AT_MOST(NR / 3 + 1 + FEW);
 	for (size_t i = 0; i < NR; i += 3)
 		ASSERT_OK(cp_is(self->c.img, self->mem + i * PAGE, PAGE, CPIMG_DATA, 0));
 	MATCHES();
@@ -106,7 +114,7 @@ TEST_F(moved, written_after_it_came_back)
 	INC();
 	for (size_t i = 0; i < NR; i += 5)
 		ASSERT_OK(cp_is(self->c.img, self->mem + i * PAGE, PAGE, CPIMG_DATA, 0));
-	EXPECT_GE(NR / 5 + 1 + FEW, SAVED());
+	AT_MOST(NR / 5 + 1 + FEW);
 	MATCHES();
 	/* And once more, written and out */
 	for (size_t i = 1; i < NR; i += 5)
@@ -164,7 +172,7 @@ TEST_F(moved, back_by_swapoff)
 	OUT(self->mem, LEN);
 	ASSERT_EQ(0, swapoff(swap)) TH_LOG("%m");
 	INC();
-	EXPECT_GE(FEW, SAVED());
+	AT_MOST(FEW);
 	MATCHES();
 	self->mem[3 * PAGE]++;
 	INC();
@@ -234,7 +242,7 @@ TEST_F(moved, to_another_frame)
 	       (size_t)SAVED());
 	for (size_t i = 1; i < 64; i += 4)
 		ASSERT_OK(cp_is(self->c.img, self->mem + i * 4 * PAGE, PAGE, CPIMG_DATA, 0));
-	EXPECT_GE(written + FEW, SAVED());
+	AT_MOST(written + FEW);
 	MATCHES();
 	for (size_t i = 0; i < 64; i += 4)
 		self->mem[i * 4 * PAGE]++;
@@ -253,7 +261,7 @@ TEST_F(moved, by_compaction)
 	INC();
 	TH_LOG("%ld pages scanned, %zu saved",
 	       cp_vmstat("compact_migrate_scanned") - before, (size_t)SAVED());
-	EXPECT_GE(FEW, SAVED());
+	AT_MOST(FEW);
 	MATCHES();
 }
 
@@ -398,7 +406,7 @@ TEST_F(moved, merged_with_its_like)
 		SKIP(return, "no KSM: %s", strerror(errno));
 	INC();
 	TH_LOG("merged: %zu saved", (size_t)SAVED());
-	EXPECT_GE(FEW, SAVED());
+	AT_MOST(FEW);
 	MATCHES();
 	/* Written again, each gets a page of its own. */
 	for (size_t i = 0; i < NR; i += 7)
