@@ -23,8 +23,10 @@ FIXTURE_SETUP(places) { }
 
 FIXTURE_TEARDOWN(places)
 {
-	saver_end(&self->saver);
-	arena_put(&self->arena);
+	if (self->saver.scheme)
+		saver_end(&self->saver);
+	if (self->arena.mem)
+		arena_put(&self->arena);
 }
 
 /* Written memory that is tracked. */
@@ -63,6 +65,8 @@ TEST_F(places, a_quarter_in_swap)
 
 	if (!cp_swap_device())
 		SKIP(return, "no swap device");
+	if (cp_kernel_before(6, 12))
+		SKIP(return, "Linux 2.6 has no rule for what is in swap");
 	GET(LEN, 0);
 	SAVE("nothing written");
 	if (cp_pageout(self->arena.mem, LEN / 4))
@@ -71,10 +75,8 @@ TEST_F(places, a_quarter_in_swap)
 	cost = SAVE("a quarter in swap, nothing written");
 	in = cp_vmstat("pswpin") - in;
 	SHOW("%.0f pages read in", in);
-	if (!cp_kernel_before(6, 12)) {
-		EXPECT_GE(1.5, cost);
-		EXPECT_GE(10, in);
-	}
+	EXPECT_GE(1.5, cost);
+	EXPECT_GE(10, in);
 }
 
 TEST_F(places, after_compaction)
