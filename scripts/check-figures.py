@@ -79,8 +79,8 @@ if sys.argv[3:] and not problems:
                ("write(2)", rf"256 MiB, write\(2\), all at once: +{NUMBER} M"),
                ("write(2) in pieces", rf"256 MiB, write\(2\), 64 KiB at a time: +{NUMBER} M"),
                ("cp_range()", rf"256 MiB, cp_range\(\): +{NUMBER} M"),
-               ("not read", rf"1 GiB read and not written: .* not used: +{NUMBER} M"),
-               *((f"{n} {who}", rf"1 GiB, +{float(n[:-2])} % changed, {who}: +{NUMBER} M, again +{NUMBER} M")
+               ("not read", rf"1024 MiB read and not written: .* not used: +{NUMBER} M"),
+               *((f"{n} {who}", rf"1024 MiB, +{float(n[:-2])} % changed, {who}: +{NUMBER} M, again +{NUMBER} M")
                  for n in ("0 %", "0.1 %", "1 %", "10 %", "100 %") for who in ("inc_cp_range", "wp-async")))
     for name, figures in cover.items():
         measured = run.get(name) or run.get(f"{name} inc_cp_range", []) + run.get(f"{name} wp-async", [])
