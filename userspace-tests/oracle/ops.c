@@ -10,14 +10,20 @@
 #define MREMAP_DONTUNMAP	4
 #endif
 
-/* Write random bytes, and tell the model. */
+/* Write, and tell the model. */
+static void put(unsigned char *addr, const unsigned char *bytes, size_t len)
+{
+	memcpy(addr, bytes, len);
+	model_write(addr, bytes, len);
+}
+
+/* Random bytes */
 void write_at(struct rng *r, unsigned char *addr, size_t len)
 {
 	static unsigned char bytes[64 * PAGE];
 
 	rng_fill(rnd(r), bytes, len);
-	memcpy(addr, bytes, len);
-	model_write(addr, bytes, len);
+	put(addr, bytes, len);
 }
 
 bool op_write_byte(struct rng *r)
@@ -95,10 +101,8 @@ bool op_write_alike(struct rng *r)
 	rng_fill(below(r, 3), bytes, PAGE);
 	if (chance(r, 4))
 		memset(bytes, 0, PAGE);
-	for (unsigned int i = at.page; i < at.page + at.nr; i++) {
-		memcpy(page_addr(i), bytes, PAGE);
-		model_write(page_addr(i), bytes, PAGE);
-	}
+	for (unsigned int i = at.page; i < at.page + at.nr; i++)
+		put(page_addr(i), bytes, PAGE);
 	return true;
 }
 
@@ -112,8 +116,7 @@ bool op_write_zeros(struct rng *r)
 		return false;
 	trace("write zeros", at_addr(at), at.nr * PAGE, 0);
 	for (unsigned int i = at.page; i < at.page + at.nr; i++) {
-		memcpy(page_addr(i), zeros, PAGE);
-		model_write(page_addr(i), zeros, PAGE);
+		put(page_addr(i), zeros, PAGE);
 		if (chance(r, 8))
 			write_at(r, page_addr(i) + below(r, PAGE), 1);
 	}
