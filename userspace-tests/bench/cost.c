@@ -28,19 +28,6 @@ static bool use(const struct scheme *table, const char *name)
 	return saver_begin(&saver);
 }
 
-/* Write so many random pages, the same ones each time. Return: nanoseconds. */
-static double touch(unsigned int permille)
-{
-	struct page_set set;
-	double t;
-
-	if (!set_choose(&set, &arena, permille, false))
-		return -1;
-	t = set_write(&set, &arena);
-	set_free(&set);
-	return t;
-}
-
 #define SHOW(...)	TH_LOG(__VA_ARGS__)
 
 /* Counts repeat to 1e-3 with one compiler; another's kernel may differ by more. */
@@ -106,10 +93,10 @@ static bool cost_of(unsigned int permille, double *call, double *again)
 	while (rounds--) {
 		double t;
 
-		touch(permille);
+		arena_write(&arena, permille);
 		arena_read(&arena);
 		t = saver_save(&saver);
-		*again = least(*again, touch(permille));
+		*again = least(*again, arena_write(&arena, permille));
 		*call = least(*call, t);
 		if (t < 0 || saver_save(&saver) < 0)
 			return false;

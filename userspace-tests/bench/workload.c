@@ -139,3 +139,16 @@ double set_write(const struct page_set *set, const struct arena *arena)
 		arena->mem[set->index[i] * PAGE + 64] += 1;
 	return now() - t;
 }
+
+/* Write so many random pages, the same ones each time. Return: nanoseconds, or -1. */
+double arena_write(const struct arena *arena, unsigned int permille)
+{
+	struct page_set set;
+	double t;
+
+	if (!set_choose(&set, arena, permille, false))
+		return -1;
+	t = set_write(&set, arena);
+	set_free(&set);
+	return t;
+}

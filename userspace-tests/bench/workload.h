@@ -48,6 +48,7 @@ double now(void);
 bool arena_get(struct arena *arena, size_t len, unsigned int flags);
 void arena_put(struct arena *arena);
 void arena_read(const struct arena *arena);
+double arena_write(const struct arena *arena, unsigned int permille);
 bool set_choose(struct page_set *set, const struct arena *arena,
 		unsigned int permille, bool clustered);
 void set_free(struct page_set *set);
