@@ -12,7 +12,6 @@
 
 #define SHOW(...)	TH_LOG(__VA_ARGS__)
 #define LEN		(256 * MIB)
-#define PAGES		(LEN / PAGE)
 
 FIXTURE(places) {
 	struct arena	arena;
@@ -29,12 +28,15 @@ FIXTURE_TEARDOWN(places)
 		arena_put(&self->arena);
 }
 
-/* Written memory that is tracked. */
-#define GET(len, flags) do { \
-	ASSERT_TRUE(arena_get(&self->arena, len, flags)); \
-	saver_init(&self->saver, scheme_of(incremental_schemes, "inc_cp_range"), \
-		   &self->arena); \
+#define USE(table, name) do { \
+	saver_init(&self->saver, scheme_of(table, name), &self->arena); \
 	ASSERT_TRUE(saver_begin(&self->saver)); \
+} while (0)
+
+/* Written memory that is tracked. */
+#define GET(len) do { \
+	ASSERT_TRUE(arena_get(&self->arena, len, 0)); \
+	USE(incremental_schemes, "inc_cp_range"); \
 	ASSERT_LE(0, saver_save(&self->saver)); \
 } while (0)
 
@@ -46,19 +48,6 @@ FIXTURE_TEARDOWN(places)
 	t_; \
 })
 
-/* Each page of some, the same ones each time. */
-static double touch(const struct arena *arena, unsigned int permille)
-{
-	struct page_set set;
-	double t;
-
-	if (!set_choose(&set, arena, permille, false))
-		return -1;
-	t = set_write(&set, arena);
-	set_free(&set);
-	return t;
-}
-
 TEST_F(places, a_quarter_in_swap)
 {
 	double cost, in;
@@ -67,7 +56,7 @@ TEST_F(places, a_quarter_in_swap)
 		SKIP(return, "no swap device");
 	if (cp_kernel_before(6, 12))
 		SKIP(return, "Linux 2.6 has no rule for what is in swap");
-	GET(LEN, 0);
+	GET(LEN);
 	SAVE("nothing written");
 	if (cp_pageout(self->arena.mem, LEN / 4))
 		SKIP(return, "memory does not go to swap: %s", strerror(errno));
@@ -83,20 +72,9 @@ TEST_F(places, after_compaction)
 {
 	double before, after, moved;
 
-	/* Between two pages of ours one of another mapping, which goes. */
-	char *other = cp_map(LEN);
-
 	ASSERT_TRUE(arena_get(&self->arena, LEN, 0));
-	ASSERT_EQ(0, madvise(self->arena.mem, LEN, MADV_DONTNEED));
-	madvise(other, LEN, MADV_NOHUGEPAGE);
-	for (size_t i = 0; i < LEN; i += PAGE) {
-		cp_fill(self->arena.mem + i, 64, i);
-		other[i] = 1;
-	}
-	munmap(other, LEN);
-	saver_init(&self->saver, scheme_of(incremental_schemes, "inc_cp_range"),
-		   &self->arena);
-	ASSERT_TRUE(saver_begin(&self->saver));
+	cp_spread(self->arena.mem, LEN);
+	USE(incremental_schemes, "inc_cp_range");
 	ASSERT_LE(0, saver_save(&self->saver));
 	arena_read(&self->arena);
 	before = SAVE("nothing written");
@@ -117,7 +95,7 @@ TEST_F(places, zeros)
 {
 	double cost;
 
-	GET(64 * MIB, 0);
+	GET(64 * MIB);
 	memset(self->arena.mem, 0, self->arena.len);
 	cost = SAVE("64 MiB of zeros");
 	SHOW("%.0f instructions a page", cost * 1e6 / (self->arena.len / PAGE));
@@ -144,15 +122,12 @@ TEST_F(places, huge_pages_written_again)
 
 	GET_HUGE();
 	/* What it is to save all of them, and to have them in pieces from then on */
-	saver_init(&self->saver, scheme_of(full_schemes, "write-64k"), &self->arena);
-	ASSERT_TRUE(saver_begin(&self->saver));
+	USE(full_schemes, "write-64k");
 	whole = SAVE("write(2) in pieces of 64 KiB");
 	saver_end(&self->saver);
-	saver_init(&self->saver, scheme_of(incremental_schemes, "inc_cp_range"),
-		   &self->arena);
-	ASSERT_TRUE(saver_begin(&self->saver));
+	USE(incremental_schemes, "inc_cp_range");
 	for (int round = 0; round < 10; round++) {
-		touch(&self->arena, 1000);
+		arena_write(&self->arena, 1000);
 		cost = SAVE("all of it written");
 	}
 	SHOW("%ld of %lu kB are huge after ten rounds; %.3f of write(2)",
@@ -166,9 +141,7 @@ TEST_F(places, huge_pages_written_here_and_there)
 	struct page_set set;
 
 	GET_HUGE();
-	saver_init(&self->saver, scheme_of(incremental_schemes, "inc_cp_range"),
-		   &self->arena);
-	ASSERT_TRUE(saver_begin(&self->saver));
+	USE(incremental_schemes, "inc_cp_range");
 	ASSERT_TRUE(set_choose(&set, &self->arena, 10, false));
 	for (int round = 0; round < 5; round++) {
 		set_write(&set, &self->arena);

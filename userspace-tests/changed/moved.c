@@ -14,8 +14,6 @@
 #include "harness.h"
 #include "needs.h"
 
-#define SWAPPED		(1ULL << 62)
-#define KSM		"/sys/kernel/mm/ksm/"
 #define LEN		(4UL << 20)
 #define NR		(LEN / PAGE)
 
@@ -42,20 +40,11 @@ FIXTURE_TEARDOWN(moved)
 	chain_remove();
 }
 
-static size_t count_swapped(const char *mem, size_t len)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < len; i += PAGE)
-		n += !!(cp_pagemap(mem + i) & SWAPPED);
-	return n;
-}
-
 /* A page that is busy may stay; three of four go, or there is nothing to test. */
 #define OUT(at, len) do { \
 	if (cp_pageout(at, len)) \
 		SKIP(return, "memory does not go to swap: %s", strerror(errno)); \
-	ASSERT_LT((len) / PAGE * 3 / 4, count_swapped(at, len)); \
+	ASSERT_LT((len) / PAGE * 3 / 4, cp_swapped(at, len)); \
 } while (0)
 
 /* What a call saves: of pages that are not there at the time few, by chance. */
@@ -79,7 +68,7 @@ TEST_F(moved, unchanged_in_swap_stays_there)
 	INC();
 	in = cp_vmstat("pswpin") - in;
 	TH_LOG("%zu of %lu pages in swap: %zu saved, %ld read in",
-	       count_swapped(self->mem, LEN), NR, (size_t)SAVED(), in);
+	       cp_swapped(self->mem, LEN), NR, (size_t)SAVED(), in);
 	AT_MOST(FEW);
 	if (KEEPS)
 		EXPECT_GE(FEW, in);
@@ -265,26 +254,16 @@ TEST_F(moved, by_compaction)
 	MATCHES();
 }
 
-static bool merge(long pages)
-{
-	cp_write_file(KSM "sleep_millisecs", "0");
-	cp_write_file(KSM "pages_to_scan", "4096");
-	if (cp_write_file(KSM "run", "1"))
-		return false;
-	for (int i = 0; i < 300; i++) {
-		FILE *f = fopen(KSM "pages_sharing", "re");
-		long sharing = 0;
-
-		if (f && fscanf(f, "%ld", &sharing) == 1 && sharing >= pages) {
-			fclose(f);
-			break;
-		}
-		if (f)
-			fclose(f);
-		usleep(100000);
-	}
-	return !cp_write_file(KSM "run", "0");
-}
+/* Whether there is KSM; it has merged so many pages then, and has stopped. */
+#define MERGE(pages) do { \
+	if (access(CP_KSM "run", W_OK)) \
+		SKIP(return, "no KSM: %s", strerror(errno)); \
+	cp_write_file(CP_KSM "sleep_millisecs", "0"); \
+	cp_write_file(CP_KSM "pages_to_scan", "4096"); \
+	ASSERT_EQ(0, madvise(self->mem, LEN, MADV_MERGEABLE)) TH_LOG("%m"); \
+	ASSERT_TRUE(cp_ksm_reaches(CP_KSM "pages_sharing", pages, 30)); \
+	ASSERT_EQ(0, cp_write_file(CP_KSM "run", "0")); \
+} while (0)
 
 /*
  * Pages are written, and go elsewhere while they are saved: what stands for them then
@@ -324,20 +303,6 @@ static void split(char *mem)
 		madvise(mem + i + 7 * PAGE, PAGE, MADV_PAGEOUT);
 }
 
-/* With every other page another's, which goes: something for compaction to fill. */
-static void spread(char *mem)
-{
-	char *other = cp_map(AREA);
-
-	madvise(mem, AREA, MADV_DONTNEED);
-	madvise(other, AREA, MADV_NOHUGEPAGE);
-	for (size_t i = 0; i < AREA; i += PAGE) {
-		mem[i] = 1;
-		other[i] = 1;
-	}
-	munmap(other, AREA);
-}
-
 static const char *saved_while_moving(struct chain *c, void (*move)(char *mem), bool huge)
 {
 	struct mover m = { .move = move };
@@ -356,7 +321,7 @@ static const char *saved_while_moving(struct chain *c, void (*move)(char *mem), 
 			madvise(mem, AREA, MADV_DONTNEED);
 			memset(mem, 1, AREA);
 		} else {
-			spread(mem);
+			cp_spread(mem, AREA);
 		}
 		chain_remove();
 		why = chain_full(c, mem, AREA);
@@ -402,8 +367,7 @@ TEST_F(moved, merged_with_its_like)
 {
 	memcpy(self->mem + LEN / 2, self->mem, LEN / 2);
 	INC();
-	if (madvise(self->mem, LEN, MADV_MERGEABLE) || !merge(NR / 2 - FEW))
-		SKIP(return, "no KSM: %s", strerror(errno));
+	MERGE(NR / 2 - FEW);
 	INC();
 	TH_LOG("merged: %zu saved", (size_t)SAVED());
 	AT_MOST(FEW);
@@ -414,19 +378,18 @@ TEST_F(moved, merged_with_its_like)
 	INC();
 	EXPECT_LE(NR / 7, SAVED());
 	MATCHES();
-	cp_write_file(KSM "run", "2");
+	cp_write_file(CP_KSM "run", "2");
 }
 
 /* Written and merged before anybody has looked. */
 TEST_F(moved, written_and_merged)
 {
 	memcpy(self->mem + LEN / 2, self->mem, LEN / 2);
-	if (madvise(self->mem, LEN, MADV_MERGEABLE) || !merge(NR / 2 - FEW))
-		SKIP(return, "no KSM: %s", strerror(errno));
+	MERGE(NR / 2 - FEW);
 	INC();
 	EXPECT_LE(NR / 2 - FEW, SAVED());
 	MATCHES();
-	cp_write_file(KSM "run", "2");
+	cp_write_file(CP_KSM "run", "2");
 }
 
 TEST_HARNESS_MAIN

@@ -123,7 +123,6 @@ void *cp_memfd(const char *name, size_t len, unsigned int seed, int *fd)
 	return mem;
 }
 
-/* Every page of [@mem, @mem + @len) is of that class. */
 /* What NT_PRSTATUS says of the thread that made an image of a program like this one. */
 bool cp_prstatus(const struct cpimg *img, struct elf_prstatus *st)
 {
@@ -135,6 +134,7 @@ bool cp_prstatus(const struct cpimg *img, struct elf_prstatus *st)
 	return true;
 }
 
+/* Every page of [@mem, @mem + @len) is of that class. */
 const char *cp_is(const struct cpimg *img, const void *mem, size_t len,
 		  enum cpimg_class cls, uint32_t reason)
 {
@@ -607,6 +607,37 @@ static uint64_t read_u64(const char *path, uint64_t index)
 	return value;
 }
 
+/*
+ * New pages for all of [@mem, @mem + @len), and between two of them one of another
+ * mapping, which goes: something for compaction to fill.
+ */
+void cp_spread(char *mem, size_t len)
+{
+	char *other = cp_map(len);
+
+	madvise(mem, len, MADV_DONTNEED);
+	madvise(other, len, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < len; i += PAGE) {
+		mem[i] = 1;
+		other[i] = 1;
+	}
+	munmap(other, len);
+}
+
+/* Let KSM scan, for @seconds at the most, until @file of its says @pages; it goes on. */
+bool cp_ksm_reaches(const char *file, long pages, int seconds)
+{
+	double end = cp_now() + seconds;
+
+	cp_write_file(CP_KSM "run", "1");
+	do {
+		if (cp_read_number(file) >= pages)
+			return true;
+		usleep(10000);
+	} while (cp_now() < end);
+	return false;
+}
+
 /* kB of a field of smaps, of the mapping that holds @mem */
 long cp_smaps(const void *mem, const char *field)
 {
@@ -631,6 +662,16 @@ long cp_smaps(const void *mem, const char *field)
 uint64_t cp_pagemap(const void *mem)
 {
 	return read_u64("/proc/self/pagemap", (uintptr_t)mem / PAGE);
+}
+
+/* How many pages are in swap. */
+size_t cp_swapped(const void *mem, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i += PAGE)
+		n += cp_pagemap((const char *)mem + i) >> 62 & 1;
+	return n;
 }
 
 /*

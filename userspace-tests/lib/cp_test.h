@@ -62,6 +62,8 @@
 #define MADV_PAGEOUT		21
 #endif
 
+#define CP_KSM	"/sys/kernel/mm/ksm/"
+
 #define ASSERT_OK(check) do { \
 	const char *why_ = (check); \
 	ASSERT_EQ(NULL, why_) TH_LOG("%s", why_); \
@@ -114,6 +116,9 @@ int cp_set_user(uid_t real, uid_t effective, uid_t saved);
 bool cp_debug_kernel(void);
 long cp_smaps(const void *mem, const char *field);
 uint64_t cp_pagemap(const void *mem);
+size_t cp_swapped(const void *mem, size_t len);
+void cp_spread(char *mem, size_t len);
+bool cp_ksm_reaches(const char *file, long pages, int seconds);
 uint64_t cp_kpageflags(const void *mem);
 
 /*

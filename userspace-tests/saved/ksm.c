@@ -4,7 +4,6 @@
 #include "cp_test.h"
 #include "harness.h"
 
-#define KSM	"/sys/kernel/mm/ksm/"
 #define PAGES	64
 #define LEN	(PAGES * PAGE)
 
@@ -17,13 +16,13 @@ FIXTURE(ksm) {
 
 FIXTURE_SETUP(ksm)
 {
-	if (access(KSM "run", W_OK))
+	if (access(CP_KSM "run", W_OK))
 		SKIP(return, "no KSM");
 	/* Nothing is left merged, so that its counters start at 0. */
-	cp_write_file(KSM "run", "2");
-	cp_write_file(KSM "sleep_millisecs", "0");
-	cp_write_file(KSM "pages_to_scan", "10000");
-	cp_write_file(KSM "use_zero_pages", "0");
+	cp_write_file(CP_KSM "run", "2");
+	cp_write_file(CP_KSM "sleep_millisecs", "0");
+	cp_write_file(CP_KSM "pages_to_scan", "10000");
+	cp_write_file(CP_KSM "use_zero_pages", "0");
 	self->mem = cp_map(2 * LEN);
 	madvise(self->mem, 2 * LEN, MADV_NOHUGEPAGE);
 }
@@ -31,19 +30,7 @@ FIXTURE_SETUP(ksm)
 FIXTURE_TEARDOWN(ksm)
 {
 	cpimg_close(self->img);
-	cp_write_file(KSM "run", "2");	/* unmerge */
-}
-
-/* Let it scan until @file (of KSM's) says @pages. */
-static bool merged(const char *file, long pages)
-{
-	cp_write_file(KSM "run", "1");
-	for (int i = 0; i < 1000; i++) {
-		if (cp_read_number(file) >= pages)
-			return true;
-		usleep(10000);
-	}
-	return false;
+	cp_write_file(CP_KSM "run", "2");	/* unmerge */
 }
 
 static void twins(char *mem)
@@ -57,8 +44,8 @@ TEST_F(ksm, merged_pages_are_saved)
 	twins(self->mem);
 	ASSERT_EQ(0, madvise(self->mem, 2 * LEN, MADV_MERGEABLE));
 	/* All, but for a few that old kernels leave on their way to the LRU lists. */
-	ASSERT_TRUE(merged(KSM "pages_sharing", PAGES - 15));
-	cp_write_file(KSM "run", "0");
+	ASSERT_TRUE(cp_ksm_reaches(CP_KSM "pages_sharing", PAGES - 15, 10));
+	cp_write_file(CP_KSM "run", "0");
 	EXPECT_TRUE(cp_kpageflags(self->mem) >> KPF_KSM & 1);
 	TAKE(self->mem, 2 * LEN);
 	EXPECT_OK(cp_same_bytes(self->img, self->mem, 2 * LEN));
@@ -68,7 +55,7 @@ TEST_F(ksm, merging_meanwhile)
 {
 	twins(self->mem);
 	ASSERT_EQ(0, madvise(self->mem, 2 * LEN, MADV_MERGEABLE));
-	cp_write_file(KSM "run", "1");
+	cp_write_file(CP_KSM "run", "1");
 	for (int i = 0; i < 20; i++) {
 		self->mem[i * PAGE] ^= 1;
 		TAKE(self->mem, 2 * LEN);
@@ -82,13 +69,13 @@ TEST_F(ksm, zero_pages_in_anonymous_memory)
 	static const char zero[PAGE];
 	char buf[PAGE];
 
-	if (cp_write_file(KSM "use_zero_pages", "1"))
+	if (cp_write_file(CP_KSM "use_zero_pages", "1"))
 		SKIP(return, "no use_zero_pages");
 	memset(self->mem, 1, LEN);
 	memset(self->mem, 0, LEN);
 	ASSERT_EQ(0, madvise(self->mem, LEN, MADV_MERGEABLE));
-	ASSERT_TRUE(merged(KSM "ksm_zero_pages", PAGES));
-	cp_write_file(KSM "run", "0");
+	ASSERT_TRUE(cp_ksm_reaches(CP_KSM "ksm_zero_pages", PAGES, 10));
+	cp_write_file(CP_KSM "run", "0");
 	TAKE(self->mem, LEN);
 	for (int i = 0; i < PAGES; i++) {
 		ASSERT_EQ(0, cpimg_pread(self->img, (uintptr_t)self->mem + i * PAGE,
@@ -103,7 +90,7 @@ TEST_F(ksm, zero_pages_in_a_private_file_mapping_are_data)
 	char *shared, *mem;
 	int fd;
 
-	if (cp_write_file(KSM "use_zero_pages", "1"))
+	if (cp_write_file(CP_KSM "use_zero_pages", "1"))
 		SKIP(return, "no use_zero_pages");
 	shared = cp_memfd("ksm", LEN, 1, &fd);
 	ASSERT_NE(NULL, shared);
@@ -113,9 +100,9 @@ TEST_F(ksm, zero_pages_in_a_private_file_mapping_are_data)
 	memset(mem, 0, LEN);
 	if (madvise(mem, LEN, MADV_MERGEABLE))
 		SKIP(return, "KSM does not take private files: %s", strerror(errno));
-	if (!merged(KSM "ksm_zero_pages", PAGES))
+	if (!cp_ksm_reaches(CP_KSM "ksm_zero_pages", PAGES, 10))
 		SKIP(return, "KSM made no zero pages here");
-	cp_write_file(KSM "run", "0");
+	cp_write_file(CP_KSM "run", "0");
 	TAKE(mem, LEN);
 	EXPECT_OK(cp_same_bytes(self->img, mem, LEN));
 }

@@ -11,8 +11,6 @@
 #include "cp_test.h"
 #include "harness.h"
 
-#define SWAPPED	(1ULL << 62)
-
 static size_t len;
 
 FIXTURE(swapped) {
@@ -34,20 +32,11 @@ FIXTURE_TEARDOWN(swapped)
 	cpimg_close(self->img);
 }
 
-static size_t count_swapped(const char *mem, size_t size)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < size; i += PAGE)
-		n += !!(cp_pagemap(mem + i) & SWAPPED);
-	return n;
-}
-
 /* Out with it; at least half must go, or there is nothing to test. */
 #define PAGE_OUT(at, size) do { \
 	if (cp_pageout(at, size)) \
 		SKIP(return, "memory does not go to swap: %s", strerror(errno)); \
-	ASSERT_LT((size) / PAGE / 2, count_swapped(at, size)); \
+	ASSERT_LT((size) / PAGE / 2, cp_swapped(at, size)); \
 } while (0)
 
 TEST_F(swapped, anonymous)

@@ -240,6 +240,7 @@ TEST_F(zeros, of_a_file_are_data)
  */
 struct race {
 	char		*mem;
+	int		pace;		/* how long the call takes to get there */
 	volatile int	round;		/* of the calling thread */
 	volatile int	ready;		/* of the other */
 	volatile int	stop;
@@ -264,7 +265,7 @@ static void *writes(void *arg)
 			memset(race->mem + i * PAGE, 0, PAGE);
 		race->ready = round;
 		/* The call is on its way. Each page is written once, and no more. */
-		wait_a_bit(round * 37 % 100 * 10000);
+		wait_a_bit(round * 37 % 100 * race->pace);
 		for (size_t i = 0; i < 100; i++) {
 			wait_a_bit(round * 7 % 100);
 			race->mem[i * PAGE + 8 * (i % 8)] = round | 1;
@@ -276,7 +277,10 @@ static void *writes(void *arg)
 
 TEST_F(zeros, written_meanwhile)
 {
-	struct race race = { .mem = self->mem + 10 * PAGE };
+	struct race race = {
+		.mem = self->mem + 10 * PAGE,
+		.pace = cp_debug_kernel() ? 100000 : 10000,
+	};
 	const char *why = NULL;
 	int rounds = cp_debug_kernel() ? 30 : 100;
 	size_t holes = 0;
