@@ -534,11 +534,12 @@ void cp_oom_first(bool first)
 /*
  * A child that holds all of the memory but @kb, and can not be swapped out; it has
  * done so when cp_wait_stopped() says that it stands still. It dies with its parent.
+ * There must be swap: the files of the guest's root are in memory, and go there.
  * Return: its pid.
  */
 int cp_hold_memory_but(long kb)
 {
-	size_t size = (cp_available() - kb) << 10;
+	size_t size = (cp_available() + cp_meminfo("Shmem") - kb) << 10;
 	pid_t pid = fork();
 	char *mem;
 

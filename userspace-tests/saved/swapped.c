@@ -180,6 +180,8 @@ TEST_F(swapped, under_real_pressure)
 	mem = cp_map(size);
 	madvise(mem, size, MADV_NOHUGEPAGE);
 	cp_fill(mem, size, 6);
+	/* half of it has no room */
+	ASSERT_LT(size / PAGE / 4, cp_swapped(mem, size));
 	before = cp_vmstat("pswpin");
 	TAKE(mem, size);
 	EXPECT_LT(before + 1000, cp_vmstat("pswpin"));
