@@ -14,7 +14,7 @@
 #include "harness.h"
 #include "needs.h"
 
-#define LEN		(4UL << 20)
+#define LEN		((cp_debug_kernel() ? 1UL : 4UL) << 20)
 #define NR		(LEN / PAGE)
 
 FIXTURE(moved) {
@@ -269,7 +269,7 @@ TEST_F(moved, by_compaction)
  * Pages are written, and go elsewhere while they are saved: what stands for them then
  * does not look dirty.
  */
-#define AREA	(16 * HUGE)
+#define AREA	((cp_debug_kernel() ? 4 : 16) * HUGE)
 
 struct mover {
 	char		*mem;
@@ -316,7 +316,7 @@ static const char *saved_while_moving(struct chain *c, void (*move)(char *mem), 
 	m.mem = mem;
 	madvise(mem, AREA, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	pthread_create(&thread, NULL, moves, &m);
-	for (int round = 0; round < (cp_debug_kernel() ? 2 : 6) && !why; round++) {
+	for (int round = 0; round < (cp_debug_kernel() ? 1 : 6) && !why; round++) {
 		if (huge) {
 			madvise(mem, AREA, MADV_DONTNEED);
 			memset(mem, 1, AREA);
