@@ -175,8 +175,10 @@ fuzz:
 run: kernel tests tools
 	@scripts/run.sh
 
-prove	= scripts/failed.sh forget; prove --timer --jobs $(JOBS) $(verbose) --exec scripts/tap.sh \
-	$(or $(wanted),$(error $(TESTS): not on this kernel)) || \
+# What tests say on stderr goes past prove, which waits for a line of a test's output when
+# it has read one of its stderr, and starts no other test meanwhile: tap.sh has it as 9.
+prove	= scripts/failed.sh forget; TAP_STDERR=9 prove --timer --jobs $(JOBS) $(verbose) --exec scripts/tap.sh \
+	$(or $(wanted),$(error $(TESTS): not on this kernel)) 9>&2 || \
 	{ status=$$?; scripts/failed.sh; exit $$status; }
 
 test: export CP_VARIANT := normal
