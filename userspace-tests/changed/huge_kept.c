@@ -224,11 +224,12 @@ static void *writes(void *arg)
 
 TEST_F(huge_kept, written_meanwhile)
 {
+	const int rounds = cp_debug_kernel() ? 2 : 12;
 	struct writer w = { .mem = self->mem };
 	const char *why = NULL;
 	pthread_t thread;
 
-	for (int round = 0; round < 12 && !why; round++) {
+	for (int round = 0; round < rounds && !why; round++) {
 		change(self->mem, 0, 1);
 		w.stop = 0;
 		ASSERT_EQ(0, pthread_create(&thread, NULL, writes, &w));
@@ -241,7 +242,7 @@ TEST_F(huge_kept, written_meanwhile)
 		pthread_join(thread, NULL);
 		if (!why)
 			why = take(&self->c, self->mem);
-		if (round == 5)
+		if (round == rounds / 2 - 1)
 			cp_write_file("/proc/sys/vm/compact_memory", "1");
 	}
 	ASSERT_OK(why);
