@@ -183,6 +183,27 @@ static unsigned int expect(const struct caller *by, bool incremental)
 	       chain.gone ? CP_REASON_PARENT_GONE : CP_REASON_CHAIN;
 }
 
+/*
+ * Tracking could not begin, for task work of io_uring that was under way: it is a full
+ * image then, and there is no chain. Only till it has begun.
+ */
+static bool gave_up(const char *name)
+{
+	static bool tracked;
+	struct cpimg_error err;
+	struct cpimg *img;
+
+	if (tracked || opt.plain)
+		return false;
+	img = cpimg_open(name, 0, &err);
+	if (!img)
+		fail("%s", err.text);
+	tracked = cpimg_note(img)->reason != CP_REASON_NO_TRACKING;
+	cpimg_close(img);
+	stats.untracked += !tracked;
+	return !tracked;
+}
+
 static void take(unsigned int who, bool incremental, void *start, void *end)
 {
 	struct caller *by = &callers[who];
@@ -200,13 +221,17 @@ static void take(unsigned int who, bool incremental, void *start, void *end)
 	writers_after();
 	checkpoints++;
 	snprintf(name, sizeof(name), "/tmp/%d-cp%lu", by->tid, by->n);
+	if (gave_up(name)) {
+		reason = CP_REASON_NO_TRACKING;
+		kind = CP_KIND_FULL;
+	}
 	if (kind == CP_KIND_FULL) {
 		remove_chain();
 		model_touch_all();
 	}
 	check_image(name, by, kind, reason);
 	strcpy(chain.name[chain.length++], name);
-	chain.state = VALID;
+	chain.state = reason == CP_REASON_NO_TRACKING ? NONE : VALID;
 	by->n++;
 	check_leave_out((struct range) { 0, 0 });
 }

@@ -25,6 +25,7 @@ struct options {
 struct stats {
 	unsigned long	done;
 	unsigned long	full;
+	unsigned long	untracked;	/* of these, and no chain begins with it */
 	unsigned long	incremental;
 	unsigned long	failed;		/* on purpose */
 	unsigned long	data;

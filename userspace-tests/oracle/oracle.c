@@ -94,8 +94,8 @@ static void summary(void)
 {
 	double s = seconds();
 
-	printf("# seed %" PRIu64 ": %lu operations, %.0f a second; %lu full, %lu incremental, %lu failed on purpose; pages: %lu DATA (%lu not touched), %lu SAME, %lu HOLE (%lu left to files, %lu refused later), %lu SKIPPED; %lu compared\n",
-	       opt.seed, stats.done, stats.done / (s > 0 ? s : 1), stats.full,
+	printf("# seed %" PRIu64 ": %lu operations, %.0f a second; %lu full (%lu untracked), %lu incremental, %lu failed on purpose; pages: %lu DATA (%lu not touched), %lu SAME, %lu HOLE (%lu left to files, %lu refused later), %lu SKIPPED; %lu compared\n",
+	       opt.seed, stats.done, stats.done / (s > 0 ? s : 1), stats.full, stats.untracked,
 	       stats.incremental, stats.failed, stats.data, stats.again,
 	       stats.same, stats.hole, stats.left, stats.refused, stats.skipped,
 	       stats.compared);
