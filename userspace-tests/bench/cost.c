@@ -190,20 +190,25 @@ TEST(pages_written_again_cost_no_fault)
 {
 	struct rusage before, after;
 	struct page_set set;
-	double never, tracked;
+	double never = 1e99, tracked = 1e99;
+	long faults = 0;
 
 	ASSERT_TRUE(get(64 * MIB));
 	ASSERT_TRUE(set_choose(&set, &arena, 1000, false));
 	set_write(&set, &arena);
-	never = set_write(&set, &arena);
+	for (int round = 0; round < ROUNDS; round++)
+		never = least(never, set_write(&set, &arena));
 	ASSERT_TRUE(use(incremental_schemes, "inc_cp_range"));
-	ASSERT_LE(0, saver_save(&saver));
-	getrusage(RUSAGE_SELF, &before);
-	tracked = set_write(&set, &arena);
-	getrusage(RUSAGE_SELF, &after);
+	for (int round = 0; round < ROUNDS; round++) {
+		ASSERT_LE(0, saver_save(&saver));
+		getrusage(RUSAGE_SELF, &before);
+		tracked = least(tracked, set_write(&set, &arena));
+		getrusage(RUSAGE_SELF, &after);
+		faults += after.ru_minflt - before.ru_minflt;
+	}
 	SHOW("64 MiB written: %.3f M never checkpointed, %.3f M after a checkpoint, %ld faults",
-	     never / 1e6, tracked / 1e6, after.ru_minflt - before.ru_minflt);
-	EXPECT_EQ(before.ru_minflt, after.ru_minflt);
+	     never / 1e6, tracked / 1e6, faults);
+	EXPECT_EQ(0, faults);
 	EXPECT_LE(tracked, never * 1.05);
 }
 
