@@ -429,16 +429,16 @@ static void write_ksm(struct worker *w)
 
 TEST_F(races, ksm)
 {
-	if (cp_write_file("/sys/kernel/mm/ksm/pages_to_scan", "2000") ||
-	    cp_write_file("/sys/kernel/mm/ksm/sleep_millisecs", "1") ||
+	if (cp_write_file(CP_KSM "pages_to_scan", "2000") ||
+	    cp_write_file(CP_KSM "sleep_millisecs", "1") ||
 	    madvise(self->mem, LEN, MADV_MERGEABLE))
 		SKIP(return, "no KSM");
-	cp_write_file("/sys/kernel/mm/ksm/run", "1");
+	cp_write_file(CP_KSM "run", "1");
 	add_worker(write_ksm, self->mem);
 	add_worker(write_ksm, self->mem);
 	EXPECT_OK(race(&self->c, self->mem, SMALL, NULL));
-	cp_write_file("/sys/kernel/mm/ksm/run", "2");
-	cp_write_file("/sys/kernel/mm/ksm/run", "0");
+	cp_write_file(CP_KSM "run", "2");
+	cp_write_file(CP_KSM "run", "0");
 }
 
 /*

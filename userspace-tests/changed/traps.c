@@ -640,27 +640,27 @@ TEST_F(traps, write_protected_and_soft_dirty)
 
 TEST_F(traps, ksm_merges_and_breaks)
 {
-	if (cp_write_file("/sys/kernel/mm/ksm/pages_to_scan", "5000") ||
-	    cp_write_file("/sys/kernel/mm/ksm/sleep_millisecs", "1"))
+	if (cp_write_file(CP_KSM "pages_to_scan", "5000") ||
+	    cp_write_file(CP_KSM "sleep_millisecs", "1"))
 		SKIP(return, "no KSM");
 	BEGIN();
 	memset(self->mem, 0x11, LEN / 2);
 	ASSERT_EQ(0, madvise(self->mem, LEN, MADV_MERGEABLE));
-	cp_write_file("/sys/kernel/mm/ksm/run", "1");
-	for (int i = 0; i < 20 && cp_read_number("/sys/kernel/mm/ksm/pages_sharing") < 100; i++) {
+	cp_write_file(CP_KSM "run", "1");
+	for (int i = 0; i < 20 && cp_read_number(CP_KSM "pages_sharing") < 100; i++) {
 		usleep(100000);
 		INC();
 		MATCHES();
 	}
-	EXPECT_LT(99, cp_read_number("/sys/kernel/mm/ksm/pages_sharing"));
+	EXPECT_LT(99, cp_read_number(CP_KSM "pages_sharing"));
 	for (size_t i = 0; i < PAGES / 2; i += 2)
 		self->mem[i * PAGE]++;
 	INC();
 	MATCHES();
-	cp_write_file("/sys/kernel/mm/ksm/run", "2");
+	cp_write_file(CP_KSM "run", "2");
 	INC();
 	MATCHES();
-	cp_write_file("/sys/kernel/mm/ksm/run", "0");
+	cp_write_file(CP_KSM "run", "0");
 }
 
 TEST_F(traps, truncated_file)

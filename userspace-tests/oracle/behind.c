@@ -805,9 +805,9 @@ bool op_compact(struct rng *r)
 
 static void set_ksm(void)
 {
-	cp_write_file("/sys/kernel/mm/ksm/pages_to_scan", "500");
-	cp_write_file("/sys/kernel/mm/ksm/sleep_millisecs", "10");
-	cp_write_file("/sys/kernel/mm/ksm/run", opt.ksm ? "1" : "0");
+	cp_write_file(CP_KSM "pages_to_scan", "500");
+	cp_write_file(CP_KSM "sleep_millisecs", "10");
+	cp_write_file(CP_KSM "run", opt.ksm ? "1" : "0");
 }
 
 void behind_init(void)

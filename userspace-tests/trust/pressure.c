@@ -21,7 +21,6 @@
 #endif
 
 #define THP	"/sys/kernel/mm/transparent_hugepage/"
-#define KSM	"/sys/kernel/mm/ksm/"
 #define GROUP	"/sys/fs/cgroup/pressure"
 
 static uint64_t rnd(void)
@@ -91,7 +90,7 @@ static long count_collapsed(void)
 
 static long count_merged(void)
 {
-	return cp_read_number(KSM "pages_sharing");
+	return cp_read_number(CP_KSM "pages_sharing");
 }
 
 static const struct mover {
@@ -112,9 +111,9 @@ static const struct mover {
 		{ THP "khugepaged/alloc_sleep_millisecs", "0", "60000" },
 	} },
 	{ NULL, count_merged, "merged, at the end", {
-		{ KSM "run", "1", "2" },
-		{ KSM "sleep_millisecs", "0", "20" },
-		{ KSM "pages_to_scan", "4096", "100" },
+		{ CP_KSM "run", "1", "2" },
+		{ CP_KSM "sleep_millisecs", "0", "20" },
+		{ CP_KSM "pages_to_scan", "4096", "100" },
 	} },
 };
 
