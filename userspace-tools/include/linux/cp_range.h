@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * cp_range(), inc_cp_range() - a program saves its own memory
+ * cp_range(), inc_cp_range(), cp_checkpoint() - a program's memory is saved
  *
- * The image is an ELF core file, /tmp/<pid>-cp<n>:
+ * The image is an ELF core file, <pid>-cp<n> in /tmp or in the folder asked for:
  *
  *	offset 0	ELF header, written last: a file without it is no image
  *	4096		the bytes of the DATA runs, in address order
@@ -11,7 +11,7 @@
  *			address order
  *	then		past 65,534 program headers, one section header (PN_XNUM)
  *
- * Every mapped address of the requested range is in exactly one run, and a run
+ * Every mapped address of the requested ranges is in exactly one run, and a run
  * never crosses a mapping:
  *
  *	DATA	 PT_LOAD, p_filesz == p_memsz: the bytes are in this image
@@ -31,10 +31,125 @@
 
 #include <linux/types.h>
 
+/* flags of struct cp_args */
+#define CP_INCREMENTAL		(1 << 0)	/* as inc_cp_range(), else as cp_range() */
+#define CP_MOMENT		(1 << 1)	/* the image is one moment of all threads */
+#define CP_DIRECT		(1 << 2)	/* pages by direct I/O, if that can be */
+
+/* For dirfd of struct cp_args: /tmp, as the other calls have it. */
+#define CP_DIR_TMP		(-600)
+
+/* The most ranges in a call, and the longest time to stand still for. */
+#define CP_MAX_RANGES		65536
+#define CP_MAX_STOP_NS		10000000000ULL
+
+/**
+ * struct cp_span - addresses to be saved, [start, end)
+ * @start:	the first of them
+ * @end:	the end
+ *
+ * Rounded outwards to whole pages, then clamped to the program's addresses, as by
+ * cp_range(). Ranges may come in any order, touch and overlap.
+ */
+struct cp_span {
+	__u64	start;
+	__u64	end;
+};
+
+/**
+ * struct cp_args - what cp_checkpoint() is asked for
+ * @flags:	CP_INCREMENTAL, CP_MOMENT, CP_DIRECT
+ * @pidfd:	the process whose memory is saved, -1 for the caller
+ * @dirfd:	the folder of the image; AT_FDCWD; or CP_DIR_TMP
+ * @ranges:	pointer to an array of struct cp_span, 0 for all of the memory
+ * @nr_ranges:	how many there are, CP_MAX_RANGES at most; 0 with a @ranges of 0
+ * @max_stop_ns: of CP_MOMENT: no longer may the threads stand still, nor longer
+ *		than CP_MAX_STOP_NS; 0 for a second
+ * @max_bytes:	of CP_MOMENT: no more memory may be used to copy pages to; 0
+ *		for 64 MiB
+ * @result:	pointer to a struct cp_result that is filled in, or 0
+ * @result_size: its size as the caller knows it; 0 with a @result of 0
+ *
+ * What later versions append is 0 where it is not asked for.
+ */
+struct cp_args {
+	__aligned_u64	flags;
+	__s32		pidfd;
+	__s32		dirfd;
+	__aligned_u64	ranges;
+	__aligned_u64	nr_ranges;
+	__aligned_u64	max_stop_ns;
+	__aligned_u64	max_bytes;
+	__aligned_u64	result;
+	__aligned_u64	result_size;
+};
+
+#define CP_ARGS_SIZE_VER0	64	/* the size of the first struct cp_args */
+
+/* Why an image is not of the moment that was asked for. */
+enum cp_missed {
+	CP_MISSED_NOTHING	= 0,	/* it is, or none was asked for */
+	CP_MISSED_POOL		= 1,	/* more pages to copy than there was room for */
+	CP_MISSED_TIME		= 2,	/* @max_stop_ns were over */
+	CP_MISSED_BROKEN	= 3,	/* a thread could not be held back so long */
+	CP_MISSED_READ		= 4,	/* a page had to be read from a disk */
+	CP_MISSED_MEMORY	= 5,	/* memory was short */
+	CP_MISSED_TRACKING	= 6,	/* changes could not be tracked this time */
+	CP_MISSED_ERROR		= 7,	/* no second image: see @error of the result */
+};
+
+#define CP_ID_SIZE		16
+#define CP_NAME_SIZE		40
+
+/**
+ * struct cp_result - what cp_checkpoint() has done
+ * @flags:	of CP_INCREMENTAL, CP_MOMENT, CP_DIRECT those that the image has
+ *		come to be
+ * @n:		the <n> of its name
+ * @kind:	enum cp_kind
+ * @reason:	enum cp_reason
+ * @missed:	enum cp_missed
+ * @threads:	how many threads' registers it has
+ * @images:	how many images the call has made: this is the last of them
+ * @error:	of CP_MISSED_ERROR, the errno that there would have been
+ * @pages_data:	pages in DATA runs
+ * @pages_same:	pages in SAME runs
+ * @pages_hole:	pages in HOLE runs
+ * @pages_skipped: pages in SKIPPED runs
+ * @bytes:	the size of the file
+ * @stop_ns:	for how long the threads stood still, in all of the call: nobody could
+ *		change mappings, nor fault, by then
+ * @id:		its random id
+ * @name:	its file name, without the folder
+ *
+ * All zeros if the call fails.
+ */
+struct cp_result {
+	__u64	flags;
+	__u64	n;
+	__u32	kind;
+	__u32	reason;
+	__u32	missed;
+	__u32	threads;
+	__u32	images;
+	__u32	error;
+	__u64	pages_data;
+	__u64	pages_same;
+	__u64	pages_hole;
+	__u64	pages_skipped;
+	__u64	bytes;
+	__u64	stop_ns;
+	__u8	id[CP_ID_SIZE];
+	char	name[CP_NAME_SIZE];
+};
+
+#define CP_RESULT_SIZE_VER0	144	/* the size of the first struct cp_result */
+
 /* The owner and the type of the note that struct cp_note is the content of. */
 #define CP_NOTE_OWNER		"CP_RANGE"
 #define CP_NOTE_TYPE		0x43505247	/* "CPRG" */
-#define CP_NOTE_VERSION		1
+#define CP_NOTE_VERSION		2
+#define CP_NOTE_SIZE_VER1	208	/* a note of version 1 ends with @reserved */
 
 /* Program header types, in the range that ELF leaves to operating systems. */
 #define PT_CP_SAME		0x6c637001
@@ -78,10 +193,12 @@ enum cp_reason {
 	CP_REASON_CHAIN		= 6,	/* incremental */
 	CP_REASON_NO_TRACKING	= 7,	/* full: changes cannot be tracked here */
 	CP_REASON_PARENT_GONE	= 8,	/* full: images of the chain were removed */
+	CP_REASON_OTHER_FOLDER	= 9,	/* full: the chain is in another folder */
+	CP_REASON_OTHER_USER	= 10,	/* full: the chain is another user's */
 };
 
-#define CP_ID_SIZE		16
-#define CP_NAME_SIZE		40
+/* flags of struct cp_note */
+#define CP_NOTE_MOMENT		1	/* all of it is from one moment */
 
 /**
  * struct cp_note - what an image says of itself
@@ -90,12 +207,14 @@ enum cp_reason {
  * @kind:	 enum cp_kind
  * @reason:	 enum cp_reason
  * @pid:	 process id (tgid), as the caller sees it
- * @tid:	 thread id of the caller, as it sees it; the <pid> of the name
+ * @tid:	 thread id of the caller, as it sees it, or, of another process, as
+ *		 @pid; the <pid> of the name
  * @n:		 the caller's counter before this checkpoint; the <n> of the name
- * @req_start:	 first argument of the call
- * @req_end:	 second argument of the call
+ * @req_start:	 the first address asked for: first argument of cp_range()
+ * @req_end:	 and the end of what was asked for: the second
  * @start:	 the range looked at, in whole pages: first byte
- * @end:	 and the byte after the last
+ * @end:	 and the byte after the last; if there are several ranges, the note
+ *		 CP_AREAS_TYPE has them, and what is between was not looked at
  * @page_size:	 bytes a page
  * @realtime_ns: time of the call, in ns since 1970 UTC
  * @monotonic_ns: the same, CLOCK_MONOTONIC
@@ -112,6 +231,14 @@ enum cp_reason {
  *		 field as 0, then the program headers, then the section header if
  *		 there is one
  * @reserved:	 0
+ * @flags:	 CP_NOTE_*
+ * @threads:	 how many threads' registers are in the image
+ * @nr_areas:	 how many ranges were looked at
+ * @stop_ns:	 for how long the threads stood still for it
+ * @own_pid:	 process id, as the process itself sees it
+ * @reserved2:	 0
+ *
+ * A note of version 1 ends with @reserved, and one range was looked at.
  */
 struct cp_note {
 	__u32	version;
@@ -138,9 +265,22 @@ struct cp_note {
 	char	parent[CP_NAME_SIZE];
 	__u32	crc;
 	__u32	reserved;
+	__u64	flags;
+	__u32	threads;
+	__u32	nr_areas;
+	__u64	stop_ns;
+	__u32	own_pid;
+	__u32	reserved2;
 };
 
-/* A second note of the same owner: the files that memory is mapped from. */
+/*
+ * A note of the same owner whose content is an array of struct cp_span: the ranges
+ * that were looked at, in whole pages and in address order, with gaps between. It is
+ * there if they are more than one.
+ */
+#define CP_AREAS_TYPE		0x43504152	/* "CPAR" */
+
+/* A third note of the same owner: the files that memory is mapped from. */
 #define CP_FILES_TYPE		0x43504649	/* "CPFI" */
 #define CP_FILES_VERSION	1
 
