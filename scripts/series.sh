@@ -9,7 +9,8 @@
 # A step is a folder kernel-patches/<version>/<nnnn>-<name>/ with
 #	message		the commit's message
 #	files/		whole new files
-#	share		files, one a line, that are those of the default kernel's series
+#	share		files, one a line, that are those of the default kernel's series,
+#			as its patch NNNN leaves them after a line "up to NNNN"
 #	edits		insertions: "== FILE +N -M", then a script for sed which has to add
 #			N lines to the file and take away M
 #	cocci/*.cocci	semantic patches: "// to: FILE..." says of which files, and
@@ -51,7 +52,7 @@ wanted_by() {	# STEP
 	find "$1" -name '*.cocci' -exec sed -n 's|^// to: ||p' {} + | tr ' ' '\n'
 	# what would be written over, if it is there
 	[ ! -d "$1/files" ] || (cd "$1/files" && find . -type f -printf '%P\n')
-	[ ! -f "$1/share" ] || cat "$1/share"
+	[ ! -f "$1/share" ] || grep -v '^up to ' "$1/share"
 }
 
 take_files() {
@@ -92,14 +93,16 @@ add_files() {	# STEP
 
 # The very files that the patches of the default kernel make: one source for both.
 share_files() {	# STEP
-	local file default patch shared only=()
+	local file default patch shared last only=()
 	[ -f "$1/share" ] || return 0
-	mapfile -t shared <"$1/share"
+	mapfile -t shared < <(grep -v '^up to ' "$1/share")
+	last=$(sed -n 's/^up to //p' "$1/share")
 	default=$top/kernel-patches/$(sed -n 's/^DEFAULT_KERNEL := //p' "$top/Makefile")
 	for file in "${shared[@]}"; do only+=(--include="$file"); done
 	rm -rf "$scratch/shared"
 	mkdir "$scratch/shared"
 	for patch in $(series_of "$default/series"); do
+		[[ -z $last || ! ${patch%%-*} > $last ]] || break
 		(cd "$scratch/shared" && git apply "${only[@]}" "$default/$patch") ||
 			die "$patch: its part of the files in $(name_of "$1/share") does not apply"
 	done
