@@ -20,8 +20,9 @@ call='
 int main(void)
 {
 	char c[CP_RANGE_NAME_SIZE];
+	struct cp_args args = { CP_INCREMENTAL | CP_MOMENT, -1, CP_DIR_TMP, 0, 0, 0, 0, 0, 0 };
 	return (int)(cp_range(c, c + 1) + inc_cp_range(c, c + 1)) + cp_sync(1, 0) +
-	       cp_image_name(c, 1, 0)[0];
+	       (int)cp_checkpoint(&args, sizeof(args)) + cp_image_name(c, 1, 0)[0];
 }'
 
 for std in c99 c11 gnu17; do
@@ -39,7 +40,11 @@ layout='
 #define AT(field, offset) _Static_assert(offsetof(struct cp_note, field) == offset, #field)
 AT(n, 24); AT(req_start, 32); AT(page_size, 64); AT(pages_data, 88); AT(runs, 120);
 AT(id, 128); AT(parent_id, 144); AT(parent, 160); AT(crc, 200);
-_Static_assert(sizeof(struct cp_note) == 208, "size");'
+AT(flags, 208); AT(threads, 216); AT(nr_areas, 220); AT(stop_ns, 224); AT(own_pid, 232);
+_Static_assert(CP_NOTE_SIZE_VER1 == 208 && sizeof(struct cp_note) == 240, "size");
+_Static_assert(sizeof(struct cp_args) == CP_ARGS_SIZE_VER0, "arguments");
+_Static_assert(sizeof(struct cp_result) == CP_RESULT_SIZE_VER0, "result");
+_Static_assert(sizeof(struct cp_span) == 16, "range");'
 
 for bits in 64 32; do
 	# Only types are needed, so no 32-bit libc is.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * cp_range(), inc_cp_range() - a program saves its own memory
+ * cp_range(), inc_cp_range(), cp_checkpoint() - a program's memory is saved
  *
  * All that a program needs to call them: no library, C and C++.
  */
@@ -21,6 +21,9 @@
 #endif
 #ifndef __NR_inc_cp_range
 #define __NR_inc_cp_range	601
+#endif
+#ifndef __NR_cp_checkpoint
+#define __NR_cp_checkpoint	602
 #endif
 
 #ifdef __cplusplus
@@ -68,7 +71,25 @@ static inline long inc_cp_range(void *start, void *end)
 	return syscall(__NR_inc_cp_range, start, end);
 }
 
-/* Folder of the images, and room for the name of one with its folder */
+/**
+ * cp_checkpoint() - save memory, with more to be asked for
+ * @args: what is asked for; what is not asked for is 0
+ * @size: sizeof(*args): a kernel may know less of it, or more
+ *
+ * As cp_range() or inc_cp_range(), of several ranges, into any folder, of one moment of
+ * all threads, or of another process. Set @args->pidfd to -1 for the caller, and
+ * @args->dirfd to AT_FDCWD or CP_DIR_TMP: 0 is a descriptor. With @args->result, a
+ * pointer as a number, and @args->result_size the kernel says what came of it: the name
+ * of the image, and whether it is of one moment, above all.
+ *
+ * Return: 0, or -1 with errno set.
+ */
+static inline long cp_checkpoint(struct cp_args *args, size_t size)
+{
+	return syscall(__NR_cp_checkpoint, args, size);
+}
+
+/* Folder of the images of the first two, and room for the name of one with its folder */
 #define CP_RANGE_FOLDER		"/tmp"
 #define CP_RANGE_NAME_SIZE	64
 
