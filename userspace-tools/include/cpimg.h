@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * libcpimg - read the images that cp_range() and inc_cp_range() write
+ * libcpimg - read the images that cp_range(), inc_cp_range() and cp_checkpoint() write
  *
  * An image says which runs of pages a program had and holds the bytes of some;
  * a chain is an image with the parents it needs. Nothing in a file is believed:
@@ -51,7 +51,7 @@ enum cpimg_class {
 	CPIMG_HOLE,		/* mapped, nothing of its own: enum cp_hole */
 	CPIMG_SAME,		/* as in the parent */
 	CPIMG_SKIPPED,		/* left out: enum cp_skip */
-	CPIMG_NONE,		/* not mapped, or outside the image's range */
+	CPIMG_NONE,		/* not mapped, or outside the image's ranges */
 };
 
 /**
@@ -130,6 +130,7 @@ uint64_t cpimg_file_size(const struct cpimg *img);
 
 const struct cpimg_run *cpimg_runs(const struct cpimg *img, size_t *count);
 const struct cpimg_run *cpimg_find(const struct cpimg *img, uint64_t addr);
+const struct cp_span *cpimg_areas(const struct cpimg *img, size_t *count);
 bool cpimg_covers(const struct cpimg *img, uint64_t addr);
 bool cpimg_next_note(const struct cpimg *img, size_t *pos,
 		     struct cpimg_elfnote *out);
@@ -246,13 +247,16 @@ char *cpimg_newest(const char *folder, unsigned int pid, struct cpimg_error *err
 #define CP_RESTORE_SKIPPED	1	/* what the image leaves out */
 #define CP_RESTORE_UNMAPPED	2	/* what was not mapped then, and is now */
 #define CP_RESTORE_FILES	4	/* holes of files that are others, or changed */
+#define CP_RESTORE_OUTSIDE	8	/* what the image did not look at, between areas */
 
 /**
  * struct cp_restored - what cp_restore() may do, and did, in bytes
  * @flags: in: CP_RESTORE_*
  * @left: in: asked, before memory is touched, of each piece that would be left as it
- *	  is and that no flag allows: CPIMG_SKIPPED, CPIMG_NONE, or CPIMG_HOLE with
- *	  CP_HOLE_FILE; 0: leave it, anything else: an error. NULL: it is an error
+ *	  is and that no flag allows: CPIMG_SKIPPED, CPIMG_NONE, of which
+ *	  cpimg_covers() says whether it was not mapped or not looked at, or
+ *	  CPIMG_HOLE with CP_HOLE_FILE; 0: leave it, anything else: an error. NULL:
+ *	  it is an error
  * @arg: in: for @left
  * @data: read from images
  * @zeros: holes that read as zeros again
@@ -260,6 +264,7 @@ char *cpimg_newest(const char *folder, unsigned int pid, struct cpimg_error *err
  * @changed: holes of other files, left as they are
  * @skipped: the image leaves them out: left as they are
  * @unmapped: not mapped at the checkpoint, and mapped now: left as they are
+ * @outside: between the areas of the image: left as they are, whatever they are
  * @touched: memory was touched: after an error, some of it is restored
  */
 struct cp_restored {
@@ -272,6 +277,7 @@ struct cp_restored {
 	uint64_t	changed;
 	uint64_t	skipped;
 	uint64_t	unmapped;
+	uint64_t	outside;
 	bool		touched;
 };
 

@@ -27,17 +27,15 @@ void cpimg_chain_close(struct cpimg_chain *chain)
 	free(chain);
 }
 
-/* Something of the open chain itself lies in [@start, @end) */
-bool cpimg_chain_overlaps(const struct cpimg_chain *chain, uint64_t start,
-			  uint64_t end)
+/* The memory that the open chain itself lies in. Return: true if @fn has. */
+bool cpimg_chain_memory(const struct cpimg_chain *chain, cpimg_memory_fn *fn,
+			const void *arg)
 {
-	uintptr_t at = (uintptr_t)chain, list = (uintptr_t)chain->img;
-
-	if ((at < end && start < at + sizeof(*chain)) ||
-	    (list < end && start < list + chain->space * sizeof(*chain->img)))
+	if (fn(chain, sizeof(*chain), arg) ||
+	    fn(chain->img, chain->space * sizeof(*chain->img), arg))
 		return true;
 	for (size_t i = 0; i < chain->length; i++) {
-		if (cpimg_overlaps(chain->img[i], start, end))
+		if (cpimg_memory(chain->img[i], fn, arg))
 			return true;
 	}
 	return false;
@@ -54,16 +52,6 @@ const struct cpimg *cpimg_chain_image(const struct cpimg_chain *chain,
 				      size_t index)
 {
 	return index < chain->length ? chain->img[index] : NULL;
-}
-
-/* How far, from @addr, an image's range says the same: in it or out of it. */
-static uint64_t range_limit(const struct cpimg *img, uint64_t addr)
-{
-	const struct cp_note *n = cpimg_note(img);
-
-	if (addr < n->start)
-		return n->start;
-	return addr < n->end ? n->end : UINT64_MAX;
 }
 
 static void fill(struct cpimg_piece *p, const struct cpimg *img,
@@ -89,8 +77,7 @@ static int resolve_same(const struct cpimg_chain *chain, size_t index,
 		const struct cpimg *img = chain->img[index];
 		const struct cpimg_run *run;
 
-		p->end = lower(p->end, range_limit(img, addr));
-		if (!cpimg_covers(img, addr))
+		if (!cpimg_looked_at(img, addr, &p->end))
 			continue;
 		run = cpimg_find(img, addr);
 		if (!run)
@@ -141,12 +128,12 @@ int cpimg_chain_resolve(const struct cpimg_chain *chain, size_t index,
 	img = chain->img[index];
 	*piece = (struct cpimg_piece) {
 		.start	= addr,
-		.end	= range_limit(img, addr),
+		.end	= UINT64_MAX,
 		.cls	= CPIMG_NONE,
 	};
 	runs = cpimg_runs(img, &count);
 	i = cpimg_index_after(img, addr);
-	if (!cpimg_covers(img, addr) || i == count)
+	if (!cpimg_looked_at(img, addr, &piece->end) || i == count)
 		return 0;
 	if (runs[i].start > addr) {
 		piece->end = lower(piece->end, runs[i].start);
@@ -186,8 +173,10 @@ int cpimg_chain_read(const struct cpimg_chain *chain, size_t index,
 			return -1;
 		if (p.cls == CPIMG_NONE)
 			return cpimg_fail(err, CPIMG_ERR_NODATA,
-				"%s: the image has no bytes at 0x%" PRIx64 ": not mapped, or outside its range",
-				cpimg_path(chain->img[index]), addr);
+				"%s: the image has no bytes at 0x%" PRIx64 ": %s",
+				cpimg_path(chain->img[index]), addr,
+				cpimg_covers(chain->img[index], addr) ?
+				"not mapped" : "outside its range");
 		n = lower(p.end - addr, len);
 		if (cpimg_read_run(p.img, p.run, addr, to, n, err))
 			return -1;

@@ -157,6 +157,12 @@ static bool is_cp_note(const struct cpimg_elfnote *n)
 	return n->type == CP_NOTE_TYPE && !strcmp(n->owner, CP_NOTE_OWNER);
 }
 
+/* The least that a note of that version has. */
+static size_t note_size(uint32_t version)
+{
+	return version > 1 ? sizeof(struct cp_note) : CP_NOTE_SIZE_VER1;
+}
+
 static int check_cp_note(struct cpimg *img, const struct cpimg_elfnote *en,
 			 struct cpimg_error *err)
 {
@@ -164,16 +170,16 @@ static int check_cp_note(struct cpimg *img, const struct cpimg_elfnote *en,
 	static const unsigned char no_id[CP_ID_SIZE];
 	bool inc;
 
-	if (en->size < sizeof(*n))
+	if (en->size < CP_NOTE_SIZE_VER1)
 		return bad(img, err, "size of the CP_RANGE note", en->size,
 			   "too small");
-	memcpy(n, en->desc, sizeof(*n));
+	cpimg_copy_note(n, en->desc, en->size);
 	img->crc_at = (const unsigned char *)en->desc - img->notes +
 		      offsetof(struct cp_note, crc);
 
-	if (n->version < CP_NOTE_VERSION)
+	if (!n->version)
 		return bad(img, err, "note.version", n->version, "unknown");
-	if (n->size < sizeof(*n) || n->size > en->size)
+	if (n->size < note_size(n->version) || n->size > en->size)
 		return bad(img, err, "note.size", n->size,
 			   "not the size of the note");
 	if (n->kind != CP_KIND_FULL && n->kind != CP_KIND_INCREMENTAL)
@@ -217,9 +223,14 @@ static bool is_files_note(const struct cpimg_elfnote *n)
 	return n->type == CP_FILES_TYPE && !strcmp(n->owner, CP_NOTE_OWNER);
 }
 
+static bool is_areas_note(const struct cpimg_elfnote *n)
+{
+	return n->type == CP_AREAS_TYPE && !strcmp(n->owner, CP_NOTE_OWNER);
+}
+
 static int check_notes(struct cpimg *img, Elf *elf, struct cpimg_error *err)
 {
-	struct cpimg_elfnote en;
+	struct cpimg_elfnote en, areas = { .desc = NULL };
 	bool found = false;
 	GElf_Phdr ph;
 	size_t pos = 0;
@@ -254,6 +265,12 @@ static int check_notes(struct cpimg *img, Elf *elf, struct cpimg_error *err)
 			if (cpimg_check_files(img, &en, err))
 				return -1;
 		}
+		if (is_areas_note(&en)) {
+			if (areas.desc)
+				return bad(img, err, "note offset", pos,
+					   "a second CP_AREAS note");
+			areas = en;
+		}
 		if (!is_cp_note(&en))
 			continue;
 		if (found)
@@ -265,13 +282,14 @@ static int check_notes(struct cpimg *img, Elf *elf, struct cpimg_error *err)
 	}
 	if (!found)
 		return not_ours(img, err);
-	return 0;
+	/* It comes before the note that says what to hold it against. */
+	return cpimg_check_areas(img, areas.desc ? &areas : NULL, err);
 }
 
 static int check_run(struct cpimg *img, const GElf_Phdr *ph, size_t i,
 		     struct cpimg_run *run, struct cpimg_error *err)
 {
-	uint64_t mask = img->note.page_size - 1;
+	uint64_t mask = img->note.page_size - 1, end = UINT64_MAX;
 	char field[64];
 
 	/* The name of a field of this header, for a message. */
@@ -289,9 +307,10 @@ static int check_run(struct cpimg *img, const GElf_Phdr *ph, size_t i,
 	if (!ph->p_memsz || ph->p_memsz & mask || run->end < run->start)
 		return bad(img, err, F("p_memsz"), ph->p_memsz,
 			   "not a number of pages");
-	if (run->start < img->note.start || run->end > img->note.end)
-		return bad(img, err, F("p_vaddr"), run->start,
-			   "the run is not in the image's range");
+	if (!cpimg_looked_at(img, run->start, &end) || run->end > end)
+		return bad(img, err, F("p_vaddr"), run->start, img->nr_areas == 1 ?
+			   "the run is not in the image's range" :
+			   "the run is not in one of the image's ranges");
 	if (ph->p_filesz && (ph->p_type != PT_LOAD || ph->p_filesz != ph->p_memsz))
 		return bad(img, err, F("p_filesz"), ph->p_filesz,
 			   "neither 0 nor p_memsz of a PT_LOAD");

@@ -100,19 +100,16 @@ static int know_same(struct memory *new, const struct memory *old, size_t *at,
 	return 0;
 }
 
-/* @new: what is known after @img if @old was before it. 0, or -1: no memory. */
-static int take_image(struct memory *new, const struct memory *old,
-		      const struct cpimg *img, uint64_t *bad)
+/* What the image says of one of its areas; @*run: the first in it, then after it. */
+static int take_area(struct memory *new, const struct memory *old, size_t *at,
+		     const struct cpimg *img, const struct cp_span *area,
+		     const struct cpimg_run **next_run, const struct cpimg_run *stop,
+		     uint64_t *bad)
 {
-	const struct cp_note *note = cpimg_note(img);
-	uint64_t next = note->start;
-	size_t count, at = 0;
-	const struct cpimg_run *run = cpimg_runs(img, &count);
+	const struct cpimg_run *run = *next_run;
+	uint64_t next = area->start;
 
-	new->count = 0;
-	if (still_know(new, old, &at, 0, note->start))
-		return -1;
-	for (; count; count--, run++) {
+	for (; run < stop && run->start < area->end; run++) {
 		struct known gap = { .start = next, .end = run->start };
 		struct known k = {
 			run->start, run->end, img, run, run->prot,
@@ -120,13 +117,31 @@ static int take_image(struct memory *new, const struct memory *old,
 
 		if (know(new, &gap) ||
 		    (run->cls == CPIMG_SAME ?
-		     know_same(new, old, &at, img, run, bad) : know(new, &k)))
+		     know_same(new, old, at, img, run, bad) : know(new, &k)))
 			return -1;
 		next = run->end;
 	}
-	if (know(new, &(struct known) { .start = next, .end = note->end }))
-		return -1;
-	return still_know(new, old, &at, note->end, UINT64_MAX);
+	*next_run = run;
+	return know(new, &(struct known) { .start = next, .end = area->end });
+}
+
+/* @new: what is known after @img if @old was before it. 0, or -1: no memory. */
+static int take_image(struct memory *new, const struct memory *old,
+		      const struct cpimg *img, uint64_t *bad)
+{
+	size_t runs, areas, at = 0;
+	const struct cpimg_run *run = cpimg_runs(img, &runs), *stop = run + runs;
+	const struct cp_span *area = cpimg_areas(img, &areas);
+	uint64_t next = 0;
+
+	new->count = 0;
+	for (; areas; areas--, area++) {
+		if (still_know(new, old, &at, next, area->start) ||
+		    take_area(new, old, &at, img, area, &run, stop, bad))
+			return -1;
+		next = area->end;
+	}
+	return still_know(new, old, &at, next, UINT64_MAX);
 }
 
 static int list_piece(struct cpimg_list *list, const struct known *k, uint64_t start,
@@ -150,20 +165,17 @@ static int list_piece(struct cpimg_list *list, const struct known *k, uint64_t s
 	return p->cls == CPIMG_SAME ? -1 : 0;
 }
 
-static int list_all(const struct cpimg_chain *chain, size_t index,
-		    const struct memory *m, uint64_t start, uint64_t end,
-		    struct cpimg_list *list, struct cpimg_error *err)
+/* What is known of [@start, @end). @*at: the first that ends above @start. */
+static int list_range(const struct cpimg_chain *chain, size_t index,
+		      const struct memory *m, size_t *at, uint64_t start, uint64_t end,
+		      struct cpimg_list *list, struct cpimg_error *err)
 {
-	list->piece = malloc((m->count + 1) * sizeof(*list->piece));
-	if (!list->piece)
-		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory for %zu pieces",
-				  cpimg_path(chain->img[index]), m->count);
-	for (size_t i = 0; i < m->count; i++) {
+	while (*at < m->count && m->known[*at].end <= start)
+		++*at;
+	for (size_t i = *at; i < m->count && m->known[i].start < end; i++) {
 		const struct known *k = &m->known[i];
 		struct cpimg_piece p;
 
-		if (k->end <= start || k->start >= end)
-			continue;
 		if (!list_piece(list, k, start, end))
 			continue;
 		/* It says what is the matter. */
@@ -172,17 +184,43 @@ static int list_all(const struct cpimg_chain *chain, size_t index,
 			cpimg_fail(err, CPIMG_ERR_CHAIN,
 				   "%s: SAME at 0x%" PRIx64 ": no older image has it",
 				   cpimg_path(k->img), k->start);
-		cpimg_list_free(list);
 		return -1;
 	}
 	return 0;
+}
+
+/* Of all that was known before, or of what the image looked at only. */
+static int list_all(const struct cpimg_chain *chain, size_t index,
+		    const struct memory *m, bool older, uint64_t start, uint64_t end,
+		    struct cpimg_list *list, struct cpimg_error *err)
+{
+	size_t areas, at = 0;
+	const struct cp_span *area = cpimg_areas(chain->img[index], &areas);
+	int ret = 0;
+
+	/* Each area may cut one that is known. */
+	list->piece = malloc((m->count + areas + 1) * sizeof(*list->piece));
+	if (!list->piece)
+		return cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory for %zu pieces",
+				  cpimg_path(chain->img[index]), m->count);
+	if (older)
+		ret = list_range(chain, index, m, &at, start, end, list, err);
+	for (; !older && !ret && areas; areas--, area++) {
+		uint64_t from = higher(start, area->start), to = lower(end, area->end);
+
+		if (from < to)
+			ret = list_range(chain, index, m, &at, from, to, list, err);
+	}
+	if (ret)
+		cpimg_list_free(list);
+	return ret;
 }
 
 /*
  * cpimg_chain_list() - all that a chain says of [@start, @end) at a checkpoint
  * @chain: the chain
  * @index: the checkpoint
- * @older: what its range leaves out is as in the nearest older image
+ * @older: what it did not look at is as in the nearest older image
  * @start: first address
  * @end: address after the last
  * @list: the pieces, for cpimg_list_free(), those that were not mapped included: what
@@ -198,7 +236,6 @@ int cpimg_chain_list(const struct cpimg_chain *chain, size_t index, bool older,
 		     uint64_t start, uint64_t end, struct cpimg_list *list,
 		     struct cpimg_error *err)
 {
-	const struct cp_note *note = cpimg_note(chain->img[index]);
 	struct memory m[2] = { { 0 } };
 	uint64_t bad = UINT64_MAX;
 	int ret = 0;
@@ -209,12 +246,8 @@ int cpimg_chain_list(const struct cpimg_chain *chain, size_t index, bool older,
 	if (ret)
 		ret = cpimg_fail(err, CPIMG_ERR_SYS, "%s: no memory",
 				 cpimg_path(chain->img[index]));
-	if (!older) {
-		start = start > note->start ? start : note->start;
-		end = lower(end, note->end);
-	}
 	if (!ret && start < end)
-		ret = list_all(chain, index, &m[index % 2], start, end, list, err);
+		ret = list_all(chain, index, &m[index % 2], older, start, end, list, err);
 	free(m[0].known);
 	free(m[1].known);
 	return ret;

@@ -58,22 +58,18 @@ void cpimg_close(struct cpimg *img)
 	free(img->path);
 	free(img->notes);
 	free(img->runs);
+	cpimg_free_areas(img);
 	free(img);
 }
 
-static bool within(const void *mem, size_t size, uint64_t start, uint64_t end)
+/* The memory that the open image itself lies in. Return: true if @fn has. */
+bool cpimg_memory(const struct cpimg *img, cpimg_memory_fn *fn, const void *arg)
 {
-	return (uintptr_t)mem < end && start < (uintptr_t)mem + size;
-}
-
-/* Something of the open image itself lies in [@start, @end) */
-bool cpimg_overlaps(const struct cpimg *img, uint64_t start, uint64_t end)
-{
-	return within(img, sizeof(*img), start, end) ||
-	       within(img->path, strlen(img->path) + 1, start, end) ||
-	       (img->notes && within(img->notes, img->notes_size + 1, start, end)) ||
-	       within(img->runs, (img->nr_runs + 1) * sizeof(*img->runs),
-		      start, end);
+	return fn(img, sizeof(*img), arg) ||
+	       fn(img->path, strlen(img->path) + 1, arg) ||
+	       (img->notes && fn(img->notes, img->notes_size + 1, arg)) ||
+	       fn(img->runs, (img->nr_runs + 1) * sizeof(*img->runs), arg) ||
+	       fn(img->areas, img->nr_areas * sizeof(*img->areas), arg);
 }
 
 /** cpimg_path() - the name the image was opened under */
@@ -152,8 +148,8 @@ size_t cpimg_index_after(const struct cpimg *img, uint64_t addr)
  * @img: the image
  * @addr: the address
  *
- * Return: the run, or NULL if nothing was mapped there or the image's range
- * leaves the address out.
+ * Return: the run, or NULL if nothing was mapped there or the image did not look
+ * there, which cpimg_covers() tells apart.
  */
 const struct cpimg_run *cpimg_find(const struct cpimg *img, uint64_t addr)
 {
@@ -162,12 +158,6 @@ const struct cpimg_run *cpimg_find(const struct cpimg *img, uint64_t addr)
 	if (i == img->nr_runs || img->runs[i].start > addr)
 		return NULL;
 	return &img->runs[i];
-}
-
-/** cpimg_covers() - is the address in the range that the image looked at? */
-bool cpimg_covers(const struct cpimg *img, uint64_t addr)
-{
-	return addr >= img->note.start && addr < img->note.end;
 }
 
 /* @len bytes at @addr, all of them in @run */

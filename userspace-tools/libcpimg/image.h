@@ -26,6 +26,9 @@ struct cpimg {
 	size_t			files_at;	/* of struct cp_files there, 0: none */
 	struct cpimg_run	*runs;
 	size_t			nr_runs;
+	struct cp_span		*areas;		/* @range, if there is one */
+	size_t			nr_areas;
+	struct cp_span		range;
 };
 
 static inline int bad(const struct cpimg *img, struct cpimg_error *err,
@@ -53,6 +56,11 @@ int cpimg_read_notes(struct cpimg *img, unsigned char **notes,
 const unsigned char *cpimg_notes(const struct cpimg *img);
 bool cpimg_parse_note(const unsigned char *notes, size_t size, size_t *pos,
 		      struct cpimg_elfnote *out);
+
+/* areas.c */
+int cpimg_check_areas(struct cpimg *img, const struct cpimg_elfnote *en,
+		      struct cpimg_error *err);
+void cpimg_free_areas(struct cpimg *img);
 
 /* files.c */
 int cpimg_check_files(struct cpimg *img, const struct cpimg_elfnote *en,

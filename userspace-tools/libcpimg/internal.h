@@ -46,6 +46,7 @@ struct cpimg *cpimg_open_at(int folder, const char *path, int flags,
 			    struct cpimg_error *err);
 int cpimg_keep(struct cpimg *img, struct cpimg_cache *cache, int folder,
 	       struct cpimg_error *err);
+void cpimg_copy_note(struct cp_note *note, const void *from, size_t size);
 int cpimg_peek(int fd, struct cp_note *note);
 bool cpimg_is_file(const struct cpimg *img, const struct stat *st);
 bool cpimg_same_file(const struct cpimg *a, const struct cpimg *b);
@@ -71,11 +72,16 @@ int cpimg_pread_file(const struct cpimg *img, uint64_t offset, void *buf,
 int cpimg_read_run(const struct cpimg *img, const struct cpimg_run *run,
 		   uint64_t addr, void *buf, size_t len,
 		   struct cpimg_error *err);
-const void *cpimg_raw_notes(const struct cpimg *img, size_t *size,
-			    size_t *own);
+const void *cpimg_raw_notes(const struct cpimg *img, size_t *size);
 size_t cpimg_index_after(const struct cpimg *img, uint64_t addr);
-bool cpimg_overlaps(const struct cpimg *img, uint64_t start, uint64_t end);
-bool cpimg_chain_overlaps(const struct cpimg_chain *chain, uint64_t start,
-			  uint64_t end);
+size_t cpimg_area_after(const struct cpimg *img, uint64_t addr);
+bool cpimg_looked_at(const struct cpimg *img, uint64_t addr, uint64_t *end);
+bool cpimg_touches(const struct cpimg *img, uint64_t start, uint64_t end);
+
+/* Calls @fn for each piece of memory of its own, till that returns true. */
+typedef bool cpimg_memory_fn(const void *mem, size_t size, const void *arg);
+bool cpimg_memory(const struct cpimg *img, cpimg_memory_fn *fn, const void *arg);
+bool cpimg_chain_memory(const struct cpimg_chain *chain, cpimg_memory_fn *fn,
+			const void *arg);
 
 #endif /* LIBCPIMG_INTERNAL_H */

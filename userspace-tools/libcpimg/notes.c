@@ -117,10 +117,9 @@ bool cpimg_find_note(const struct cpimg *img, const char *owner, uint32_t type,
 	return false;
 }
 
-/* The notes as they are in the file, and where among them struct cp_note is. */
-const void *cpimg_raw_notes(const struct cpimg *img, size_t *size, size_t *own)
+/* The notes as they are in the file. */
+const void *cpimg_raw_notes(const struct cpimg *img, size_t *size)
 {
 	*size = img->notes_size;
-	*own = img->crc_at - offsetof(struct cp_note, crc);
 	return cpimg_notes(img);
 }

@@ -34,6 +34,37 @@ static uint64_t number(const struct elf_view *v, const unsigned char *p, size_t 
 	return n;
 }
 
+/*
+ * cpimg_copy_note() - struct cp_note out of the content of a note
+ * @note: set to it
+ * @from: the content
+ * @size: its size, CP_NOTE_SIZE_VER1 at least
+ *
+ * A note of version 1 ends earlier; its image is of one range and one thread.
+ */
+void cpimg_copy_note(struct cp_note *note, const void *from, size_t size)
+{
+	memcpy(note, from, lower(size, sizeof(*note)));
+	if (note->version > 1 && size >= sizeof(*note))
+		return;
+	memset((char *)note + CP_NOTE_SIZE_VER1, 0, sizeof(*note) - CP_NOTE_SIZE_VER1);
+	note->threads = 1;
+	note->nr_areas = 1;
+	note->own_pid = note->pid;
+}
+
+static int peek_note(const struct elf_view *v, uint64_t at, size_t size,
+		     struct cp_note *note)
+{
+	unsigned char content[sizeof(*note)];
+
+	size = lower(size, sizeof(content));
+	if (!read_at(v, at, content, size))
+		return -1;
+	cpimg_copy_note(note, content, size);
+	return 1;
+}
+
 /* 1: the note is among them, 0: it is not, -1: cannot be told */
 static int peek_notes(const struct elf_view *v, uint64_t at, uint64_t size,
 		      struct cp_note *note)
@@ -55,10 +86,10 @@ static int peek_notes(const struct elf_view *v, uint64_t at, uint64_t size,
 			return -1;
 		if (number(v, h, 4) == sizeof(owner) &&
 		    number(v, h + 8, 4) == CP_NOTE_TYPE &&
-		    number(v, h + 4, 4) >= sizeof(*note) &&
+		    number(v, h + 4, 4) >= CP_NOTE_SIZE_VER1 &&
 		    read_at(v, at + 12, h + 12, sizeof(owner)) &&
 		    !memcmp(h + 12, owner, sizeof(owner)))
-			return read_at(v, at + 12 + name, note, sizeof(*note)) ? 1 : -1;
+			return peek_note(v, at + 12 + name, number(v, h + 4, 4), note);
 		at += 12 + name + desc;
 	}
 	return 0;

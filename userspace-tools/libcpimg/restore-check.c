@@ -31,6 +31,10 @@ int cpimg_plan_check_range(struct plan *p)
 			"%s: restoring 0x%" PRIx64 " to 0x%" PRIx64 ": the image has 0x%" PRIx64 " to 0x%" PRIx64,
 			cpimg_path(p->img), p->start, p->end,
 			(uint64_t)note->start, (uint64_t)note->end);
+	if (!cpimg_touches(p->img, p->start, p->end))
+		return cpimg_fail(p->err, CPIMG_ERR_NODATA,
+			"%s: restoring 0x%" PRIx64 " to 0x%" PRIx64 ": lies between the %u ranges that the image has",
+			cpimg_path(p->img), p->start, p->end, note->nr_areas);
 	if (cpimg_bits(p->img) != (int)(8 * sizeof(void *)))
 		return cpimg_fail(p->err, CPIMG_ERR_MEMORY,
 			"%s: restoring: of a program of %d bits, and this has %d",
@@ -44,22 +48,25 @@ int cpimg_plan_check_range(struct plan *p)
 	return 0;
 }
 
+static bool is_in_plan(const void *mem, size_t size, const void *plan)
+{
+	return plan_has(plan, (uintptr_t)mem, (uintptr_t)mem + size);
+}
+
 /* What cannot be replaced while it is in use. */
 int cpimg_plan_check_in_use(struct plan *p)
 {
 	const struct cp_restored *done = p->done;
 
 	/* Above is where to return to, below what is called from there. */
-	if (overlap(p->start, p->end, p->frame - STACK_BELOW,
-		    p->frame + 2 * sizeof(void *)))
+	if (plan_has(p, p->frame - STACK_BELOW, p->frame + 2 * sizeof(void *)))
 		return refuse(p, CPIMG_ERR_MEMORY, p->frame,
 			      "the stack that this runs on");
-	if (cpimg_chain_overlaps(p->chain, p->start, p->end))
+	if (cpimg_chain_memory(p->chain, is_in_plan, p))
 		return refuse(p, CPIMG_ERR_MEMORY, p->start,
 			"the open chain itself lies in the range");
-	if (overlap(p->start, p->end, (uintptr_t)done, (uintptr_t)(done + 1)) ||
-	    (p->err && overlap(p->start, p->end, (uintptr_t)p->err,
-			       (uintptr_t)(p->err + 1))))
+	if (is_in_plan(done, sizeof(*done), p) ||
+	    (p->err && is_in_plan(p->err, sizeof(*p->err), p)))
 		return refuse(p, CPIMG_ERR_MEMORY, p->start,
 			"the caller's report lies in the range");
 	return 0;

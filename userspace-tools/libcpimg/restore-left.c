@@ -27,22 +27,31 @@ int cpimg_plan_may_leave(struct plan *p, const struct cpimg_piece *piece,
 		      "the caller does not want to leave it as it is");
 }
 
+/* What would be left. */
+enum kind {
+	LEFT_SKIPPED,		/* the image leaves it out */
+	LEFT_UNMAPPED,		/* it was not mapped then, and is now */
+	LEFT_OUTSIDE,		/* the image did not look at it */
+};
+
 /* What speaks against leaving memory as it is: the first, and all. */
 struct objections {
 	uint64_t	start;
 	uint64_t	end;
-	const char	*why;
+	enum kind	kind;
+	const char	*why;		/* it was left out */
 	size_t		count;
 	uint64_t	bytes;
 	bool		nothing;	/* that is all the range has */
 };
 
-static void object(struct objections *o, const struct cpimg_piece *piece, const char *why)
+static void object(struct objections *o, const struct cpimg_piece *piece, enum kind kind)
 {
 	if (!o->count++) {
 		o->start = piece->start;
 		o->end = piece->end;
-		o->why = why;
+		o->kind = kind;
+		o->why = kind == LEFT_SKIPPED ? cpimg_skip_name(piece->reason) : NULL;
 	}
 	o->bytes += piece->end - piece->start;
 }
@@ -64,18 +73,27 @@ static bool past_the_end(const struct cpimg *img, const struct cpimg_piece *piec
 	return offset >= ((m.file.size + page - 1) & ~(page - 1));
 }
 
-static int tell(struct plan *p, struct objections *o, const struct cpimg_piece *piece)
+static int tell(struct plan *p, struct objections *o, const struct cpimg_piece *piece,
+		enum kind kind)
 {
-	bool none = piece->cls == CPIMG_NONE;
-	uint64_t size = piece->end - piece->start;
+	static const unsigned int flags[] = {
+		[LEFT_SKIPPED] = CP_RESTORE_SKIPPED,
+		[LEFT_UNMAPPED] = CP_RESTORE_UNMAPPED,
+		[LEFT_OUTSIDE] = CP_RESTORE_OUTSIDE,
+	};
+	uint64_t *const bytes[] = {
+		[LEFT_SKIPPED] = &p->done->skipped,
+		[LEFT_UNMAPPED] = &p->done->unmapped,
+		[LEFT_OUTSIDE] = &p->done->outside,
+	};
 	int may;
 
-	*(none ? &p->done->unmapped : &p->done->skipped) += size;
-	if (!none && past_the_end(p->img, piece, p->page))
+	*bytes[kind] += piece->end - piece->start;
+	if (kind == LEFT_SKIPPED && past_the_end(p->img, piece, p->page))
 		return 0;
-	may = cpimg_plan_may_leave(p, piece, none ? CP_RESTORE_UNMAPPED : CP_RESTORE_SKIPPED);
+	may = cpimg_plan_may_leave(p, piece, flags[kind]);
 	if (!may)
-		object(o, piece, none ? NULL : cpimg_skip_name(piece->reason));
+		object(o, piece, kind);
 	return may < 0 ? -1 : 0;
 }
 
@@ -124,7 +142,8 @@ static int tell_unmapped(struct plan *p, struct objections *o, uint64_t start,
 				break;
 			/* Mappings side by side are one piece. */
 			if (piece.end != at) {
-				if (piece.start < piece.end && tell(p, o, &piece))
+				if (piece.start < piece.end &&
+				    tell(p, o, &piece, LEFT_UNMAPPED))
 					return -1;
 				piece.start = at;
 			}
@@ -132,7 +151,7 @@ static int tell_unmapped(struct plan *p, struct objections *o, uint64_t start,
 			at = own;
 		}
 	}
-	return piece.start < piece.end ? tell(p, o, &piece) : 0;
+	return piece.start < piece.end ? tell(p, o, &piece, LEFT_UNMAPPED) : 0;
 }
 
 static int tell_skipped(struct plan *p, struct objections *o, const struct cpimg_run *run)
@@ -143,7 +162,16 @@ static int tell_skipped(struct plan *p, struct objections *o, const struct cpimg
 		.prot = run->prot,
 	};
 
-	return tell(p, o, &piece);
+	return tell(p, o, &piece, LEFT_SKIPPED);
+}
+
+/* Whatever was there then, and be it nothing, and whatever is there now. */
+static int tell_outside(struct plan *p, struct objections *o, uint64_t start,
+			uint64_t end)
+{
+	struct cpimg_piece piece = { .start = start, .end = end, .cls = CPIMG_NONE };
+
+	return tell(p, o, &piece, LEFT_OUTSIDE);
 }
 
 static int refuse_left(struct plan *p, const struct objections *o)
@@ -157,6 +185,10 @@ static int refuse_left(struct plan *p, const struct objections *o)
 		return cpimg_fail(p->err, CPIMG_ERR_LEFT,
 			"%.250s: restoring: 0x%" PRIx64 " to 0x%" PRIx64 " is not in the image, it was left out: %s%s",
 			cpimg_path(p->img), o->start, o->end, o->why, more);
+	if (o->kind == LEFT_OUTSIDE)
+		return cpimg_fail(p->err, CPIMG_ERR_LEFT,
+			"%.250s: restoring: 0x%" PRIx64 " to 0x%" PRIx64 " is between the ranges that the image has%s",
+			cpimg_path(p->img), o->start, o->end, more);
 	return cpimg_fail(p->err, CPIMG_ERR_LEFT,
 		"%.250s: restoring: at 0x%" PRIx64 " to 0x%" PRIx64 " nothing was mapped then%s%s",
 		cpimg_path(p->img), o->start, o->end, more,
@@ -175,18 +207,24 @@ int cpimg_plan_check_left(struct plan *p)
 	uint64_t at, end;
 
 	for (at = p->start; at < p->end; at = end) {
+		end = p->end;
+		if (!cpimg_looked_at(p->img, at, &end)) {
+			if (tell_outside(p, &o, at, end))
+				return -1;
+			continue;
+		}
 		if (i == count || run[i].start > at) {
-			end = lower(p->end, i < count ? run[i].start : p->end);
+			end = lower(end, i < count ? run[i].start : end);
 			if (tell_unmapped(p, &o, at, end))
 				return -1;
 			continue;
 		}
-		end = lower(p->end, run[i].end);
+		end = lower(end, run[i].end);
 		if (run[i++].cls == CPIMG_SKIPPED && tell_skipped(p, &o, &run[i - 1]))
 			return -1;
 	}
 	/* Nothing then and nothing now: whatever was meant, it was hardly that. */
-	if (o.nothing && !o.count && !p->done->unmapped) {
+	if (o.nothing && !o.count && !p->done->unmapped && !p->done->outside) {
 		struct cpimg_piece all = {
 			.start = p->start, .end = p->end, .cls = CPIMG_NONE,
 		};
@@ -195,7 +233,7 @@ int cpimg_plan_check_left(struct plan *p)
 		if (may < 0)
 			return -1;
 		if (!may)
-			object(&o, &all, NULL);
+			object(&o, &all, LEFT_UNMAPPED);
 	}
 	return o.count ? refuse_left(p, &o) : 0;
 }

@@ -48,18 +48,19 @@ static int add_levels(struct plan *p)
 	for (size_t i = p->index + 1; i--;) {
 		const struct cpimg *img = cpimg_chain_image(p->chain, i);
 		struct level *l = more(p, &p->levels, sizeof(*l));
-		size_t count;
+		size_t count, areas;
 
 		if (!l)
 			return -1;
 		*l = (struct level) {
 			.run = cpimg_runs(img, &count),
-			.start = cpimg_note(img)->start,
-			.end = cpimg_note(img)->end,
+			.area = cpimg_areas(img, &areas),
 			.img = img,
 		};
 		l->stop = l->run + count;
 		l->run += cpimg_index_after(img, p->start);
+		l->last_area = l->area + areas;
+		l->area += cpimg_area_after(img, p->start);
 	}
 	return 0;
 }
@@ -113,6 +114,17 @@ static int contradiction(struct plan *p, uint64_t addr)
 	return refuse(p, CPIMG_ERR_CHAIN, addr, "the chain contradicts itself");
 }
 
+/* Has the image looked at @at? The answer holds up to *@end, which is only ever lowered. */
+static inline bool looked_at(struct level *l, uint64_t at, uint64_t *end)
+{
+	while (l->area < l->last_area && l->area->end <= at)
+		l->area++;
+	if (l->area == l->last_area)
+		return false;
+	*end = lower(*end, l->area->start > at ? l->area->start : l->area->end);
+	return l->area->start <= at;
+}
+
 /*
  * Does the image know of @at, or is it to be asked of its parent? The answer holds
  * up to *@end, which is only ever lowered. *@run is NULL for what is not mapped.
@@ -128,12 +140,10 @@ static inline bool knows(struct level *l, uint64_t at, uint64_t *end,
 		return l->run->cls != CPIMG_SAME;
 	}
 	*run = NULL;
-	if (at < l->start || at >= l->end) {
-		if (at < l->start)
-			*end = lower(*end, l->start);
+	if (!looked_at(l, at, end))
 		return false;
-	}
-	*end = lower(*end, l->run < l->stop ? l->run->start : l->end);
+	if (l->run < l->stop)
+		*end = lower(*end, l->run->start);
 	return true;
 }
 
@@ -189,6 +199,9 @@ int cpimg_plan_chain(struct plan *p)
 		size_t i = 0;
 
 		end = p->end;
+		/* What lies between its areas is left as it is. */
+		if (!looked_at(&levels[0], at, &end))
+			continue;
 		while (i < count && !knows(&levels[i], at, &end, &run))
 			i++;
 		if (i == count)

@@ -38,7 +38,8 @@ static int prepare(struct plan *p)
  * mapped as it was: DATA writable, a hole that reads from a file with that file,
  * unchanged. All of that is checked before memory is touched, and so is that all of
  * the range is restored: what the image leaves out, what was not mapped then and is
- * now, and holes of other files are an error, unless @done allows them.
+ * now, what lies between its areas, and holes of other files are an error, unless @done
+ * allows them.
  *
  * Nobody else should use the memory meanwhile. The range must hold neither the chain,
  * nor the stack, nor @done and @err; that it holds nothing that the C library is

@@ -35,8 +35,8 @@ struct copy {
 struct level {
 	const struct cpimg_run	*run;
 	const struct cpimg_run	*stop;
-	uint64_t		start;	/* its range */
-	uint64_t		end;
+	const struct cp_span	*area;	/* what it looked at */
+	const struct cp_span	*last_area;	/* and after the last of these */
 	const struct cpimg	*img;
 	size_t			newest;	/* of its copies as they are found */
 	size_t			count;	/* of its copies */
@@ -106,6 +106,14 @@ struct plan {
 static inline bool overlap(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
 {
 	return a < b_end && b < a_end;
+}
+
+/* Has the plan a part of [@start, @end)? What the image did not look at it has not. */
+static inline bool plan_has(const struct plan *p, uint64_t start, uint64_t end)
+{
+	start = higher(start, p->start);
+	end = lower(end, p->end);
+	return start < end && cpimg_touches(p->img, start, end);
 }
 
 static inline int refuse(struct plan *p, enum cpimg_errcode code, uint64_t addr,

@@ -46,6 +46,8 @@ const char *cpimg_reason_name(uint32_t reason)
 		[CP_REASON_CHAIN]		= "what changed since the parent",
 		[CP_REASON_NO_TRACKING]		= "changes cannot be tracked here",
 		[CP_REASON_PARENT_GONE]		= "an image of the chain has lost its name",
+		[CP_REASON_OTHER_FOLDER]	= "the chain is in another folder",
+		[CP_REASON_OTHER_USER]		= "the chain is another user's",
 	};
 
 	if (reason == CPIMG_REASON_FLATTENED)
