@@ -27,6 +27,7 @@ int cmd_extract(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_prune(int argc, char **argv);
 int cmd_list(int argc, char **argv);
+int cmd_save(int argc, char **argv);
 
 /*
  * text.c: what is said, and how. Names that come from an image may have anything
@@ -121,7 +122,7 @@ const struct mapping *mapping_at(const struct mapping *maps, size_t count,
  * struct view - memory at a checkpoint
  * @chain: the chain
  * @index: the checkpoint
- * @older: what its range leaves out is as in the nearest older image
+ * @older: what it did not look at is as in the nearest older image
  * @listed: @list is what it says, made by the first function that needs it
  * @list: that, for view_close()
  */
@@ -155,6 +156,7 @@ int view_open(struct view *v, uint64_t start, uint64_t end,
 void view_close(struct view *v);
 void view_range(const struct view *v, uint64_t *start, uint64_t *end);
 bool view_covers(const struct view *v, uint64_t addr);
+struct cp_span *view_areas(const struct view *v, size_t *count);
 int view_resolve(struct view *v, uint64_t addr, struct cpimg_piece *p,
 		 struct cpimg_error *err);
 bool same_mapped(const struct cpimg_mapped *a, const struct cpimg_mapped *b);

@@ -34,6 +34,8 @@ struct writer {
 	struct cp_map		*maps;
 	size_t			nr_maps, maps_space;
 	uint64_t		names_size;
+	struct cp_span		*areas;		/* that the new image knows of */
+	size_t			nr_areas;
 };
 
 /* A file of the CP_FILES note. */
@@ -92,6 +94,7 @@ static void writer_free(struct writer *w)
 		free(w->files[i]);
 	free(w->files);
 	free(w->maps);
+	free(w->areas);
 	free(w->runs);
 	free(w->buf);
 }
@@ -234,18 +237,34 @@ static int writer_add(struct writer *w, const struct cpimg_piece *piece, bool me
 	return piece->cls == CPIMG_DATA ? copy_data(w, piece, progress, err) : 0;
 }
 
+/* It is of one moment no more, if older images are in it. */
+static bool same_areas(const struct writer *w, const struct cpimg *img)
+{
+	size_t count;
+	const struct cp_span *areas = cpimg_areas(img, &count);
+
+	return count == w->nr_areas && !memcmp(areas, w->areas, count * sizeof(*areas));
+}
+
 /* What the new image says of itself: the old one's words, but for the chain. */
 static struct cp_note new_note(const struct writer *w, const struct view *of)
 {
 	struct cp_note n = *cpimg_note(view_image(of));
-	uint64_t pages[CPIMG_NONE] = { 0 }, start, end;
+	uint64_t pages[CPIMG_NONE] = { 0 };
 
 	for (size_t i = 0; i < w->nr_runs; i++)
 		pages[w->runs[i].cls] += (w->runs[i].end - w->runs[i].start) /
 					 n.page_size;
-	view_range(of, &start, &end);
-	n.start = start;
-	n.end = end;
+	/* A note of an older version has come to have all that we know. */
+	if (n.version < CP_NOTE_VERSION) {
+		n.version = CP_NOTE_VERSION;
+		n.size = sizeof(n);
+	}
+	n.start = w->areas[0].start;
+	n.end = w->areas[w->nr_areas - 1].end;
+	n.nr_areas = w->nr_areas;
+	if (!same_areas(w, view_image(of)))
+		n.flags &= ~(uint64_t)CP_NOTE_MOMENT;
 	if (n.kind == CP_KIND_INCREMENTAL)
 		n.reason = CPIMG_REASON_FLATTENED;
 	n.kind = CP_KIND_FULL;
@@ -397,15 +416,42 @@ static size_t put_files(const struct writer *w, unsigned char *to)
 	return at + ((files_size(w) + 3) & ~3);
 }
 
+/* The CP_AREAS note, of which there is none for one area. */
+static uint64_t areas_size(const struct writer *w)
+{
+	return w->nr_areas > 1 ? w->nr_areas * (uint64_t)sizeof(*w->areas) : 0;
+}
+
+static size_t put_areas(const struct writer *w, unsigned char *to)
+{
+	size_t size = areas_size(w), at;
+
+	if (!size)
+		return 0;
+	at = put_note_head(to, CP_AREAS_TYPE, size);
+	memcpy(to + at, w->areas, size);
+	return at + size;
+}
+
+/* struct cp_note, to be filled in; an older kernel's may be shorter than ours. */
+static size_t put_own(const struct cpimg_elfnote *old, unsigned char *to, size_t *own)
+{
+	size_t size = higher(old->size, sizeof(struct cp_note));
+
+	*own = put_note_head(to, CP_NOTE_TYPE, size);
+	memcpy(to + *own, old->desc, old->size);
+	return *own + ((size + 3) & ~(size_t)3);
+}
+
 /*
- * Those of @img, for free(), but for the files, which are those that the new runs
- * refer to. @own: where struct cp_note is.
+ * Those of @img, for free(), but for files and areas, which are those of the new one.
+ * @own: where struct cp_note is.
  */
 static unsigned char *make_notes(const struct writer *w, const struct cpimg *img,
 				 size_t *size, size_t *own, struct cpimg_error *err)
 {
-	size_t old_size, old_own, pos = 0, from = 0;
-	const unsigned char *old = cpimg_raw_notes(img, &old_size, &old_own);
+	size_t old_size, pos = 0, from = 0, at;
+	const unsigned char *old = cpimg_raw_notes(img, &old_size);
 	struct cpimg_elfnote en;
 	unsigned char *notes;
 
@@ -414,12 +460,13 @@ static unsigned char *make_notes(const struct writer *w, const struct cpimg *img
 			   cpimg_path(img));
 		return NULL;
 	}
-	if (files_size(w) > UINT32_MAX - 64) {
-		cpimg_fail(err, CPIMG_ERR_SYS, "%s: more files than a note can have",
-			   w->path);
+	if (files_size(w) > UINT32_MAX - 64 || areas_size(w) > UINT32_MAX - 64) {
+		cpimg_fail(err, CPIMG_ERR_SYS, "%s: more %s than a note can have",
+			   w->path, files_size(w) > UINT32_MAX - 64 ? "files" : "areas");
 		return NULL;
 	}
-	notes = calloc(1, old_size + files_size(w) + 64);
+	notes = calloc(1, old_size + files_size(w) + areas_size(w) +
+		       sizeof(struct cp_note) + 128);
 	if (!notes) {
 		no_memory(w, err);
 		return NULL;
@@ -428,14 +475,19 @@ static unsigned char *make_notes(const struct writer *w, const struct cpimg *img
 	for (; cpimg_next_note(img, &pos, &en); from = pos) {
 		bool ours = !strcmp(en.owner, CP_NOTE_OWNER);
 
-		if (ours && en.type == CP_FILES_TYPE)
+		if (ours && (en.type == CP_FILES_TYPE || en.type == CP_AREAS_TYPE))
 			continue;
-		if (ours && en.type == CP_NOTE_TYPE && w->nr_maps)
+		if (!ours || en.type != CP_NOTE_TYPE) {
+			memcpy(notes + *size, old + from, pos - from);
+			*size += pos - from;
+			continue;
+		}
+		if (w->nr_maps)
 			*size += put_files(w, notes + *size);
-		if (ours && en.type == CP_NOTE_TYPE)
-			*own = *size + (old_own - from);
-		memcpy(notes + *size, old + from, pos - from);
-		*size += pos - from;
+		*size += put_areas(w, notes + *size);
+		at = *size;
+		*size += put_own(&en, notes + at, own);
+		*own += at;
 	}
 	return notes;
 }
@@ -578,6 +630,12 @@ int write_flat(struct view *v, struct new_file *f, struct cpimg_error *err)
 	if (!w.buf)
 		return no_memory(&w, err);
 	if (view_data(v, &bytes, err)) {
+		writer_free(&w);
+		return -1;
+	}
+	w.areas = view_areas(v, &w.nr_areas);
+	if (!w.areas) {
+		no_memory(&w, err);
 		writer_free(&w);
 		return -1;
 	}

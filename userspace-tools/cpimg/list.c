@@ -69,7 +69,7 @@ static void text_entry(const struct list *l, const struct cpimg_entry *e)
 	printf("    %-12s %10s %10s  ", e->note.kind == CP_KIND_FULL ? "full" :
 	       "incremental", HUMAN(e->size), AGE(l, e->note.realtime_ns));
 	put_escaped(stdout, base_name(e->path), FOR_TEXT);
-	puts("");
+	puts(e->note.flags & CP_NOTE_MOMENT ? " (one moment)" : "");
 }
 
 static void text_chain(const struct list *l, size_t i)
@@ -248,6 +248,8 @@ static void json_entry(struct list *l, const struct cpimg_entry *e)
 		return;
 	}
 	json_text("kind", e->note.kind == CP_KIND_FULL ? "full" : "incremental");
+	printf(", \"moment\": %s, \"own_pid\": %u",
+	       e->note.flags & CP_NOTE_MOMENT ? "true" : "false", e->note.own_pid);
 	printf(", \"pid\": %u, \"tid\": %u, \"n\": %" PRIu64 ", \"realtime_ns\": %" PRIu64
 	       ", \"id\": \"", e->note.pid, e->note.tid, (uint64_t)e->note.n,
 	       (uint64_t)e->note.realtime_ns);

@@ -16,6 +16,7 @@ static const struct {
 	int		(*run)(int argc, char **argv);
 	const char	*what;
 } commands[] = {
+	{ "save", cmd_save, "save another process, once or again and again" },
 	{ "list", cmd_list, "which images a folder has, and which is the newest" },
 	{ "show", cmd_show, "what an image is, and how much of each class it has" },
 	{ "verify", cmd_verify, "check a chain: every image, every run, every byte" },
@@ -30,7 +31,7 @@ static const struct {
 
 static int usage(FILE *to, int status)
 {
-	fputs("Usage: cpimg COMMAND [OPTION...] IMAGE... | FOLDER...\n"
+	fputs("Usage: cpimg COMMAND [OPTION...] IMAGE... | FOLDER... | PID\n"
 	      "Read the images that cp_range() and inc_cp_range() write.\n\n", to);
 	for (size_t i = 0; i < NR_COMMANDS; i++)
 		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);

@@ -43,7 +43,7 @@ static const struct {
 	[STYLE_SAME]	= { "#a9cfe8", "SAME: unchanged since the image before" },
 	[STYLE_HOLE]	= { "#e9e6df", "HOLE: nothing of its own (zeros, or the file)" },
 	[STYLE_SKIPPED]	= { "#5b5665", "SKIPPED: left out on purpose" },
-	[STYLE_OUTSIDE]	= { "url(#outside)", "outside the range of the call" },
+	[STYLE_OUTSIDE]	= { "url(#outside)", "not looked at by the call" },
 	[STYLE_DATA]	= { "#f0b295", NULL },
 	[STYLE_DATA + 1] = { "#e68a5c", NULL },
 	[STYLE_DATA + 2] = { "#dc6a30", NULL },
@@ -371,14 +371,39 @@ static void draw_ticks(const struct map *m, const struct band *b)
 	}
 }
 
+/* Nothing was there, or nobody knows: no image looked. */
+static const char *gap_text(const struct map *m, uint64_t start, uint64_t end)
+{
+	bool seen = false, unseen = false;
+
+	for (uint64_t next; start < end && !(seen && unseen); start = next) {
+		uint64_t known = start;
+
+		next = end;
+		for (size_t i = 0; i < m->images; i++) {
+			const struct cpimg *img = cpimg_chain_image(m->chain, i);
+			uint64_t stop = end;
+
+			if (cpimg_looked_at(img, start, &stop))
+				known = higher(known, stop);
+			else
+				next = lower(next, stop);
+		}
+		seen |= known > start;
+		unseen |= known == start;
+		next = known > start ? known : next;
+	}
+	return !unseen ? "not mapped" : seen ? "in part not looked at" : "not looked at";
+}
+
 /* Where memory was left out of the picture. */
 static void draw_gap(const struct map *m, const struct band *b)
 {
 	int y = b->y - GAP_HEIGHT / 2;
 
 	fprintf(m->to, "<path d=\"M%d %dH%d\" class=\"gap\"/>\n", LEFT, y, m->right);
-	fprintf(m->to, "<text x=\"%d\" y=\"%d\" class=\"t i\">%s not mapped</text>\n",
-		LEFT - 12, y + 3, HUMAN(b->gap));
+	fprintf(m->to, "<text x=\"%d\" y=\"%d\" class=\"t i\">%s %s</text>\n",
+		LEFT - 12, y + 3, HUMAN(b->gap), gap_text(m, b->start - b->gap, b->start));
 }
 
 static void draw_axis(const struct map *m)

@@ -35,6 +35,23 @@ static int on_change(void *ctx, uint64_t start, uint64_t end, enum change change
 	return 1;
 }
 
+/* What was not looked at is not said to have been unmapped, nor the other way round. */
+static int compare_areas(const struct view *v, const struct cpimg *flat)
+{
+	size_t count, flat_count;
+	const struct cp_span *in_flat = cpimg_areas(flat, &flat_count);
+	struct cp_span *areas = view_areas(v, &count);
+	int status = CMD_OK;
+
+	if (!areas)
+		status = problem("no memory");
+	else if (count != flat_count || memcmp(areas, in_flat, count * sizeof(*areas)))
+		status = problem("%s: the new file does not have the ranges that the chain has",
+				 cpimg_path(view_image(v)));
+	free(areas);
+	return status;
+}
+
 /* The new file says what the chain says. */
 static int compare_flat(struct view *v, const struct cpimg_chain *chain)
 {
@@ -44,6 +61,8 @@ static int compare_flat(struct view *v, const struct cpimg_chain *chain)
 	uint64_t bytes, where;
 	int ret;
 
+	if (compare_areas(v, cpimg_chain_image(chain, 0)))
+		return CMD_PROBLEM;
 	if (view_data(&flat, &bytes, &err))
 		return problem_of(&err);
 	progress_start(&progress, "comparing", bytes);

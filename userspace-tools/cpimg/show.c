@@ -100,6 +100,17 @@ static const char *label_at(const struct shown *s, uint64_t addr)
 	return m ? m->label : "";
 }
 
+static void text_areas(const struct shown *s)
+{
+	size_t count;
+	const struct cp_span *area = cpimg_areas(s->img, &count);
+
+	printf("\n  %-33s %9s\n", "range", "size");
+	for (; count; count--, area++)
+		printf("  %016" PRIx64 "-%016" PRIx64 " %9s\n", (uint64_t)area->start,
+		       (uint64_t)area->end, HUMAN(area->end - area->start));
+}
+
 static void text_runs(const struct shown *s)
 {
 	size_t count;
@@ -167,6 +178,46 @@ static void text_program(const struct shown *s)
 	printf("), user %u\n", s->process.uid);
 }
 
+/* For how long, in units that people count in. */
+static const char *stop_text(uint64_t ns, char buf[32])
+{
+	if (ns < 1000000)
+		snprintf(buf, 32, "%.1f us", ns / 1e3);
+	else if (ns < 1000000000)
+		snprintf(buf, 32, "%.1f ms", ns / 1e6);
+	else
+		snprintf(buf, 32, "%.1f s", ns / 1e9);
+	return buf;
+}
+
+static void text_moment(const struct cp_note *n)
+{
+	char buf[32];
+
+	printf("  %-10s%s", "moment", n->flags & CP_NOTE_MOMENT ?
+	       "all of it is from one" : "no");
+	if (n->stop_ns)
+		printf(", its threads stood still for %s", stop_text(n->stop_ns, buf));
+	printf("\n  %-10sregisters of %u\n", "threads", n->threads);
+}
+
+static void text_range(const struct shown *s)
+{
+	const struct cp_note *n = s->note;
+	size_t count;
+	const struct cp_span *area = cpimg_areas(s->img, &count);
+	uint64_t bytes = 0;
+
+	printf("  %-10s0x%" PRIx64 "-0x%" PRIx64 " (asked for: 0x%" PRIx64 "-0x%" PRIx64 ")\n",
+	       "range", (uint64_t)n->start, (uint64_t)n->end,
+	       (uint64_t)n->req_start, (uint64_t)n->req_end);
+	for (size_t i = 0; i < count; i++)
+		bytes += area[i].end - area[i].start;
+	if (count > 1)
+		printf("  %-10s%zu ranges of it were looked at, %s in all\n", "", count,
+		       HUMAN(bytes));
+}
+
 static void text_image(const struct shown *s)
 {
 	const struct cp_note *n = s->note;
@@ -176,12 +227,14 @@ static void text_image(const struct shown *s)
 	printf(": %s image: %s\n", n->kind == CP_KIND_FULL ? "full" : "incremental",
 	       cpimg_reason_name(n->reason));
 	text_program(s);
-	printf("  %-10s%u, thread %u, checkpoint %" PRIu64 "\n", "process",
-	       n->pid, n->tid, (uint64_t)n->n);
-	printf("  %-10s%s\n", "time", time_text(n->realtime_ns, "%F %T", true, buf));
-	printf("  %-10s0x%" PRIx64 "-0x%" PRIx64 " (asked for: 0x%" PRIx64 "-0x%" PRIx64 ")\n",
-	       "range", (uint64_t)n->start, (uint64_t)n->end,
-	       (uint64_t)n->req_start, (uint64_t)n->req_end);
+	printf("  %-10s%u, thread %u, checkpoint %" PRIu64, "process", n->pid, n->tid,
+	       (uint64_t)n->n);
+	/* As one in a container, which has a process 1 as the others do. */
+	if (n->own_pid != n->pid)
+		printf(" (%u to itself)", n->own_pid);
+	printf("\n  %-10s%s\n", "time", time_text(n->realtime_ns, "%F %T", true, buf));
+	text_moment(n);
+	text_range(s);
 	printf("  %-10s%s, %d bits, pages of %" PRIu64 " bytes\n", "machine",
 	       machine_name(s->img), cpimg_bits(s->img), (uint64_t)n->page_size);
 	printf("  %-10s", "id");
@@ -248,6 +301,19 @@ static void json_runs(const struct shown *s)
 	fputs("]", stdout);
 }
 
+static void json_areas(const struct shown *s)
+{
+	size_t count;
+	const struct cp_span *area = cpimg_areas(s->img, &count);
+	const char *comma = "";
+
+	fputs(",\n  \"area_list\": [", stdout);
+	for (; count; count--, area++, comma = ",")
+		printf("%s\n    {\"start\": \"0x%" PRIx64 "\", \"end\": \"0x%" PRIx64 "\"}",
+		       comma, (uint64_t)area->start, (uint64_t)area->end);
+	fputs("]", stdout);
+}
+
 static void json_image(const struct shown *s, bool verbose)
 {
 	const struct cp_note *n = s->note;
@@ -264,14 +330,19 @@ static void json_image(const struct shown *s, bool verbose)
 	json_text("arguments", s->process.args);
 	json_number("uid", s->process.uid);
 	json_number("pid", n->pid);
+	json_number("own_pid", n->own_pid);
 	json_number("tid", n->tid);
 	json_number("n", n->n);
 	json_text("time", time_text(n->realtime_ns, "%FT%T", false, buf));
 	json_number("monotonic_ns", n->monotonic_ns);
+	printf(", \"moment\": %s", n->flags & CP_NOTE_MOMENT ? "true" : "false");
+	json_number("stop_ns", n->stop_ns);
+	json_number("threads", n->threads);
 	json_address("start", n->start);
 	json_address("end", n->end);
 	json_address("requested_start", n->req_start);
 	json_address("requested_end", n->req_end);
+	json_number("areas", n->nr_areas);
 	json_text("machine", machine_name(s->img));
 	json_number("bits", cpimg_bits(s->img));
 	json_number("page_size", n->page_size);
@@ -287,8 +358,10 @@ static void json_image(const struct shown *s, bool verbose)
 		printf("%s\"%s\": %" PRIu64, i ? ", " : "", classes[i].json,
 		       pages(n, i));
 	fputs("}", stdout);
-	if (verbose)
+	if (verbose) {
+		json_areas(s);
 		json_runs(s);
+	}
 	fputs("}", stdout);
 }
 
@@ -305,6 +378,8 @@ static void show_image(struct show *show, const struct cpimg *img)
 	} else {
 		fputs(show->first ? "" : "\n", stdout);
 		text_image(&s);
+		if (show->verbose && s.note->nr_areas > 1)
+			text_areas(&s);
 		if (show->verbose)
 			text_runs(&s);
 	}

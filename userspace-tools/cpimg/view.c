@@ -78,6 +78,29 @@ bool view_covers(const struct view *v, uint64_t addr)
 }
 
 /**
+ * view_areas() - all that a view knows of, be it that nothing is there
+ * @v: the view, which is open
+ * @count: how many areas
+ *
+ * Return: for free(), as those of an image, see cpimg_areas(); NULL: no memory.
+ */
+struct cp_span *view_areas(const struct view *v, size_t *count)
+{
+	struct cp_span *areas = malloc((v->list.count + 1) * sizeof(*areas));
+
+	*count = 0;
+	for (size_t i = 0; areas && i < v->list.count; i++) {
+		const struct cpimg_piece *p = &v->list.piece[i];
+
+		if (*count && areas[*count - 1].end == p->start)
+			areas[*count - 1].end = p->end;
+		else
+			areas[(*count)++] = (struct cp_span) { p->start, p->end };
+	}
+	return areas;
+}
+
+/**
  * view_resolve() - what an address is in a view
  * @v: the view
  * @addr: the address
