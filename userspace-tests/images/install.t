@@ -14,7 +14,7 @@ rm -rf "$dest"
 make -C "$tools" OUT="$RUN_DIR/tools" DESTDIR="$dest" PREFIX=/opt/x install >"$saw" 2>&1
 ok "make install, with DESTDIR and PREFIX"
 for file in bin/cpimg lib/libcpimg.a lib/pkgconfig/libcpimg.pc include/cpimg.h include/cp_range.h \
-	include/linux/cp_range.h share/man/man1/cpimg.1 share/man/man2/inc_cp_range.2 \
+	include/linux/cp_range.h share/man/man1/cpimg.1 share/man/man2/inc_cp_range.2 share/man/man2/cp_checkpoint.2 \
 	share/man/man3/cp_restore.3 share/man/man3/cpimg_newest.3 share/man/man3/cp_image_name.3 share/man/man5/cp_image.5 \
 	share/bash-completion/completions/cpimg; do
 	[ -s "$dest/opt/x/$file" ] || echo "no $file"
