@@ -94,11 +94,15 @@ static bool take_part(const unsigned char **data, size_t *size, struct part *p)
 /* The struct cp_note in the tables, or NULL. */
 static unsigned char *own_note(const struct part *p)
 {
-	static const char owner[12] = CP_NOTE_OWNER;
+	static const struct {
+		uint32_t	type;
+		char		owner[12];
+	} own = { CP_NOTE_TYPE, CP_NOTE_OWNER };
 
-	for (size_t i = 0; i + sizeof(owner) + sizeof(struct cp_note) <= p->size; i++) {
-		if (!memcmp(p->tables + i, owner, sizeof(owner)))
-			return p->tables + i + sizeof(owner);
+	/* Other notes have the same owner. */
+	for (size_t i = 0; i + sizeof(own) + sizeof(struct cp_note) <= p->size; i++) {
+		if (!memcmp(p->tables + i, &own, sizeof(own)))
+			return p->tables + i + sizeof(own);
 	}
 	return NULL;
 }
@@ -178,6 +182,24 @@ static int no_change(void *ctx, uint64_t start, uint64_t end, enum change change
 	return 1;
 }
 
+/* In order, with gaps, and each run in one of them. */
+static void ask_areas(const struct cpimg *img)
+{
+	size_t areas, count;
+	const struct cp_span *area = cpimg_areas(img, &areas);
+	const struct cpimg_run *run = cpimg_runs(img, &count), *stop = run + count;
+
+	MUST(areas == cpimg_note(img)->nr_areas && area->start == cpimg_note(img)->start);
+	for (size_t i = 0; i < areas; i++) {
+		MUST(area[i].start < area[i].end && (!i || area[i - 1].end < area[i].start));
+		MUST(cpimg_covers(img, area[i].start) && cpimg_covers(img, area[i].end - 1));
+		MUST(!cpimg_covers(img, area[i].end));
+		for (; run < stop && run->start < area[i].end; run++)
+			MUST(run->start >= area[i].start && run->end <= area[i].end);
+	}
+	MUST(run == stop && area[areas - 1].end == cpimg_note(img)->end);
+}
+
 static void ask_image(const struct cpimg *img)
 {
 	static unsigned char buf[2 * PAGE];
@@ -200,6 +222,7 @@ static void ask_image(const struct cpimg *img)
 				  n->page_size : sizeof(buf), NULL));
 	}
 	MUST(sum == n->pages_data);
+	ask_areas(img);
 	while (cpimg_next_note(img, &pos, &en))
 		sum += en.size ? *(const unsigned char *)en.desc : 0;
 }
@@ -215,6 +238,7 @@ static void ask_list(const struct cpimg_chain *chain, size_t index)
 	for (size_t i = 0; i < list.count; i++) {
 		const struct cpimg_piece *q = &list.piece[i];
 
+		MUST(cpimg_covers(cpimg_chain_image(chain, index), q->start));
 		MUST(!cpimg_chain_resolve(chain, index, q->start, &p, NULL));
 		MUST(p.cls == q->cls && p.img == q->img && p.run == q->run &&
 		     p.offset == q->offset);

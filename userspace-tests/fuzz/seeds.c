@@ -102,7 +102,13 @@ static int add_notes(struct other_note *notes, int bits)
 	return 5;
 }
 
-static void chains(int bits, bool xnum)
+enum notes {
+	OF_ONE_RANGE,
+	OF_SEVERAL,
+	OF_VERSION_1,
+};
+
+static void chains(int bits, bool xnum, enum notes how)
 {
 	static const struct piece full[] = {
 		DATA(0x100, 4, 'a'), HOLE(0x104, 1, CP_HOLE_ZERO),
@@ -113,6 +119,9 @@ static void chains(int bits, bool xnum)
 	}, last[] = {
 		SAME(0x100, 3), HOLE(0x103, 1, CP_HOLE_ZERO), DATA(0x104, 1, 'd'),
 		SAME(0x150, 2), SKIPPED(0x160, 1, CP_SKIP_LOCKED),
+	};
+	static const struct cp_span areas[] = {
+		AREA(0x100, 0x108), AREA(0x14f, 0x152), AREA(0x160, 0x161),
 	};
 	struct other_note notes[5];
 	struct plan p[] = {
@@ -125,6 +134,10 @@ static void chains(int bits, bool xnum)
 		p[i].xnum = xnum;
 		p[i].more = notes;
 		p[i].nr_more = add_notes(notes, bits);
+		if (how == OF_SEVERAL)
+			set_areas(&p[i], areas, i == 1 ? 2 : 3);
+		else if (how == OF_VERSION_1)
+			set_version1(&p[i]);
 	}
 	for (int count = 1; count <= N(p); count++) {
 		put_seed(FUZZ_CRC, p, count);
@@ -139,9 +152,11 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		return 2;
 	folder = argv[1];
-	chains(64, false);
-	chains(32, false);
-	chains(64, true);
-	chains(32, true);
+	for (enum notes how = OF_ONE_RANGE; how <= OF_VERSION_1; how++) {
+		chains(64, false, how);
+		chains(32, false, how);
+		chains(64, true, how);
+		chains(32, true, how);
+	}
 	return 0;
 }

@@ -11,7 +11,8 @@ NOTE, SAME, SKIPPED, PN_XNUM = 4, 0x6c637001, 0x6c637002, 65535
 CLASSES = {(1, True): 'DATA', (1, False): 'HOLE', (SAME, False): 'SAME', (SKIPPED, False): 'SKIPPED'}
 Run = collections.namedtuple('Run', 'start end name flags offset reason')
 Own = collections.namedtuple('Own', 'version size kind reason pid tid n req_start req_end start end page_size '
-                             'realtime monotonic data same hole skipped runs id parent_id parent crc reserved')
+                             'realtime monotonic data same hole skipped runs id parent_id parent crc reserved '
+                             'flags threads nr_areas stop_ns own_pid reserved2')
 File = collections.namedtuple('File', 'ino size mtime ctime mtime_nsec ctime_nsec major minor flags name '
                               'build_id_size build_id')
 
@@ -62,8 +63,16 @@ class Image(Elf):
         own = list(self.notes(b'CP_RANGE\0', 0x43505247))
         need(own, 'a core file, but no image')
         content, data, at = own[0]
-        self.own = n = Own._make(struct.unpack_from('<6I13Q16s16s40s2I', content))
-        need(n.version >= 1 and 208 <= n.size <= len(content), f'version {n.version}, of {n.size} bytes')
+        version, size, _, _, pid = struct.unpack_from('<5I', content)
+        need(version and (240 if version > 1 else 208) <= size <= len(content), f'version {version}, of {size} bytes')
+        new = content[208:240] if version > 1 else struct.pack('<Q2IQ2I', 0, 1, 1, 0, pid, 0)
+        self.own = n = Own._make(struct.unpack('<6I13Q16s16s40s2IQ2IQ2I', content[:208] + new))
+        notes = [note[0] for note in self.notes(b'CP_RANGE\0', 0x43504152)]
+        need(len(notes) == (n.nr_areas > 1), 'not the ranges that it has to name')
+        self.areas = [*struct.iter_unpack('<2Q', notes[0])] if notes else [(n.start, n.end)]
+        edges = [x for area in self.areas for x in area]
+        need(len(self.areas) == n.nr_areas and edges == sorted({*edges}) and not any(x % n.page_size for x in edges) and
+             (edges[0], edges[-1]) == (n.start, n.end), 'its ranges are wrong')
         crc = zlib.crc32(data[:at + 200] + bytes(4) + data[at + 204:] + self.table + self.section)
         need(crc == n.crc, f'damaged: the checksum is {crc:#x}, and {n.crc:#x} in the note')
         need(not self.odd and self.machine in (3, 62), 'damaged: the ELF header')
@@ -72,7 +81,7 @@ class Image(Elf):
         self.runs, pages, last = [], collections.Counter(), n.start
         for kind, flags, offset, start, reason, filesz, memsz, align in self.headers[1:]:
             name = CLASSES.get((kind, filesz > 0))
-            need(name and last <= start < start + memsz <= n.end and align == n.page_size and flags < 8 and
+            need(name and last <= start < start + memsz <= self.edge(start) and align == n.page_size and flags < 8 and
                  not (start % align or memsz % align) and (name != 'SAME' or n.kind == 2) and
                  (name == 'SKIPPED' or reason <= (name == 'HOLE')) and
                  (name != 'DATA' or filesz == memsz and not offset % align and offset + filesz <= self.size),
@@ -82,6 +91,11 @@ class Image(Elf):
         need(pages == collections.Counter(DATA=n.data, SAME=n.same, HOLE=n.hole, SKIPPED=n.skipped) and
              n.runs == len(self.runs), 'its counts are wrong')
         self.maps = [m for note in self.notes(b'CP_RANGE\0', 0x43504649) for m in self.read_maps(note[0])]
+    def area(self, a):          # the range that has it, or the one above
+        i = bisect.bisect(self.areas, a, key=lambda area: area[1])
+        return self.areas[i:i + 1]
+    def edge(self, a):          # up to where it looked from there, or 0
+        return sum(end for start, end in self.area(a) if start <= a)
     def read_maps(self, content):       # start, end, offset, its File, the file's name
         version, per_file, per_map, files, maps, names = struct.unpack_from('<6I', content)
         at = 24 + per_file * files
@@ -121,10 +135,10 @@ def resolve(chain, start, end):     # yields: start, end, the newest image's run
         chain[0].need(k < len(chain), f'{a:#x}: no image of the chain has it')
         im, i = chain[k], bisect.bisect(chain[k].runs, a, key=lambda run: run.start)
         run = im.runs[i - 1] if i and a < im.runs[i - 1].end else None
-        edges = [x for near in im.runs[max(i - 1, 0):i + 1] for x in near[:2]]
-        stop = min(x for x in [b, im.own.start, im.own.end] + edges if x > a)
+        edges = [x for near in im.runs[max(i - 1, 0):i + 1] + im.area(a) for x in near[:2]]
+        stop = min(x for x in [b] + edges if x > a)
         todo += [(k, stop, b, asked)] * (stop < b)
-        if asked and not im.own.start <= a < im.own.end or run and run.name == 'SAME':
+        if asked and not im.edge(a) or run and run.name == 'SAME':
             todo.append((k + 1, a, stop, asked or run))
         else:
             im.need(not k or run and run.name != 'SKIPPED', f'{a:#x} is not there, but a newer image says it is')
@@ -139,7 +153,7 @@ def main(command, path, *ends):
     start, end = (int(x, 0) for x in ends) if ends else (first, last)
     chain[0].need(first <= start <= end <= last, 'its range does not have that')
     for a, b, asked, im, run in resolve(chain, start, end):
-        lacks = 'not mapped' if not run else f'skipped: {run.reason}' if run.name == 'SKIPPED' else ''
+        lacks = ('not mapped' if im.edge(a) else 'in none of its ranges') if not run else f'skipped: {run.reason}' if run.name == 'SKIPPED' else ''
         im.need(not lacks or command != 'read', f'{a:#x} is {lacks}')
         where = () if lacks or (run.name, run.reason) == ('HOLE', 0) else im.mapped(a, b) if run.name == 'HOLE' else (
             im.path, run.offset + a - run.start)

@@ -8,7 +8,7 @@
 lib=${BUILD:?}/tools/libcpimg.a
 saw=$RUN_DIR/output
 
-plan 6
+plan 7
 
 cd "$RUN_DIR" || exit 1
 rm -f ./*.c go_on_*
@@ -46,6 +46,9 @@ ok "README.md: the program that goes on compiles"
 page cp_restore.3 'static int go_on' >go_on_page.c
 [ -s go_on_page.c ] && compile go_on_page
 ok "cp_restore(3): the program that goes on compiles"
+page cp_checkpoint.2 'static int save' >save.c
+[ -s save.c ] && gcc -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -I"$tools/include" save.c -o save >"$saw" 2>&1
+ok "cp_checkpoint(2): the program that saves one moment compiles"
 for name in readme page; do
 	goes_on="the program of the $name goes on where it was, wherever it is loaded"
 	if kernel_is_too_old; then

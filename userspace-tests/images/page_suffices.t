@@ -191,18 +191,19 @@ def at_home(*paths):
 
 def later(path, copy):
     """what later kernels may do is taken, what none may is not, by cpimg as by the reader"""
-    image = page.Image(path)
+    image, (content, *_) = page.Image(path), next(page.Elf(path).notes(b'CP_RANGE\0', OWN))
     first = {h[0] if h[5] or h[0] != 1 else 'HOLE': i for i, h in reversed([*enumerate(image.headers)])}
     header, reason, flags = (56, 24, 4) if image.wide else (32, 12, 24)
     def put(base, offset, value):
         return lambda data, own, files, im: struct.pack_into(
             '<I', data, {'own': own, 'files': files}.get(base, im.phoff + header * first.get(base, 0)) + offset, value)
-    cases = [('nothing', True, put('own', 204, 0)), ('version 2', True, put('own', 0, 2)),
+    old = image.own.version == 1        # whose note is too short for a version 2
+    cases = [('nothing', True, put('own', 204, 0)), ('a later version', not old, put('own', 0, image.own.version + 1)),
              ('another reason', True, put('own', 12, 77)), ('reserved', True, put('own', 204, 1)),
              ('version 2 of the files', True, put('files', 0, 2)), ('another flag', True, put('files', 24 + 48, 3)),
              ('another reason to skip', True, put(page.SKIPPED, reason, 99)),
              ('version 0', False, put('own', 0, 0)), ('a note of 200 bytes', False, put('own', 4, 200)),
-             ('a note larger than it is', False, put('own', 4, 212)), ('a third kind', False, put('own', 8, 3)),
+             ('a note larger than it is', False, put('own', 4, len(content) + 4)), ('a third kind', False, put('own', 8, 3)),
              ('one page more', False, put('own', 96, image.own.same + 1)),
              ('another hole', False, put('HOLE', reason, 2)), ('another class', False, put('HOLE', 0, 5)),
              ('files of 72 bytes', False, put('files', 4, 72)), ('a map without file', False, put('files', 24 + 80 + 24, 9))]

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -19,6 +20,7 @@
 
 #include <cpimg.h>
 #include "compose.h"
+#include "far.h"
 #include "harness.h"
 #include "libcpimg/internal.h"
 
@@ -326,6 +328,20 @@ static void wrong_page_size2(struct plan *p) { p->note.page_size = 4097; }
 static void wrong_version(struct plan *p) { p->note.version = 0; }
 static void wrong_size(struct plan *p) { p->note.size = 8; }
 static void wrong_size2(struct plan *p) { p->note.size = 4096; }
+static void wrong_size3(struct plan *p)
+{
+	p->note.size = p->note_size = CP_NOTE_SIZE_VER1;	/* and of version 2 */
+}
+static void wrong_size4(struct plan *p)
+{
+	set_version1(p);
+	p->note.size -= 8;
+}
+static void wrong_size5(struct plan *p)
+{
+	set_version1(p);
+	p->note_size -= 8;
+}
 static void wrong_kind(struct plan *p) { p->note.kind = 3; }
 static void wrong_full(struct plan *p) { p->note.kind = CP_KIND_FULL; }
 static void wrong_parent(struct plan *p) { p->note.parent[0] = 0; }
@@ -368,6 +384,9 @@ TEST_F(reader, each_check_names_the_field)
 		{ wrong_version, "note.version" },
 		{ wrong_size, "note.size" },
 		{ wrong_size2, "note.size" },
+		{ wrong_size3, "note.size" },
+		{ wrong_size4, "note.size" },
+		{ wrong_size5, "size of the CP_RANGE note" },
 		{ wrong_kind, "note.kind" },
 		{ wrong_full, "note.kind" },
 		{ wrong_parent, "note.kind" },
@@ -595,6 +614,371 @@ TEST_F(reader, same_that_reaches_nothing_is_an_error)
 		EXPECT_EQ(CPIMG_ERR_CHAIN, self->err.code);
 		EXPECT_NE(NULL, strstr(self->err.text, "SAME at 0x1"))
 			TH_LOG("%s", self->err.text);
+		cpimg_chain_close(chain);
+	}
+}
+
+/*
+ * Notes of older versions
+ */
+
+TEST_F(reader, a_note_of_version_1_is_of_one_range_one_thread_and_no_moment)
+{
+	struct plan p = typical(variant->bits);
+	const struct cp_span *area;
+	const struct cp_note *n;
+	struct cp_note peeked;
+	struct cpimg *img;
+	size_t count;
+	int fd;
+
+	/* What it does not have must not come from elsewhere. */
+	memset((char *)&p.note + CP_NOTE_SIZE_VER1, 0x55, sizeof(p.note) - CP_NOTE_SIZE_VER1);
+	p.xnum = variant->xnum;
+	p.note.pid = 77;
+	for (int longer = 0; longer < 2; longer++) {
+		set_version1(&p);
+		if (longer)
+			p.note_size = sizeof(p.note);
+		save("7-cp1", p);
+		img = cpimg_open(in_dir("7-cp1"), 0, &self->err);
+		ASSERT_GOOD(img, self->err);
+		n = cpimg_note(img);
+		EXPECT_EQ(1, n->version);
+		EXPECT_EQ(CP_NOTE_SIZE_VER1, n->size);
+		EXPECT_EQ(0, n->flags);
+		EXPECT_EQ(1, n->threads);
+		EXPECT_EQ(1, n->nr_areas);
+		EXPECT_EQ(0, n->stop_ns);
+		EXPECT_EQ(77, n->own_pid);
+		EXPECT_EQ(0, n->reserved2);
+		area = cpimg_areas(img, &count);
+		ASSERT_EQ(1, count);
+		EXPECT_EQ(0x80000, area->start);
+		EXPECT_EQ(0x300000, area->end);
+
+		/* As who looks at whole folders has it. */
+		fd = open(in_dir("7-cp1"), O_RDONLY);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(1, cpimg_peek(fd, &peeked));
+		EXPECT_EQ(0, memcmp(n, &peeked, sizeof(peeked)));
+		close(fd);
+		cpimg_close(img);
+	}
+}
+
+/*
+ * Several ranges, and what lies between
+ */
+
+static const struct cp_span three[] = {
+	AREA(0x100, 0x103), AREA(0x106, 0x107), AREA(0x180, 0x300),
+};
+
+static struct plan of_three(int bits)
+{
+	static const struct piece runs[] = {
+		DATA(0x100, 2, 'a'), SKIPPED(0x106, 1, CP_SKIP_LOCKED),
+		DATA(0x200, 1, 'b'), HOLE(0x201, 1, CP_HOLE_ZERO),
+	};
+	struct plan p = plan(bits, 1, 0, 0x100, 0x300, ARRAY_SIZE(runs), runs);
+
+	set_areas(&p, three, ARRAY_SIZE(three));
+	return p;
+}
+
+TEST_F(reader, what_lies_between_ranges_is_not_unmapped_but_unknown)
+{
+	static const struct {
+		uint64_t	addr;
+		bool		covered;
+	} rows[] = {
+		{ 0, false }, { 0xfffff, false }, { 0x100000, true },
+		{ 0x102fff, true },	/* not mapped */
+		{ 0x103000, false }, { 0x105fff, false }, { 0x106000, true },
+		{ 0x106fff, true }, { 0x107000, false }, { 0x17ffff, false },
+		{ 0x180000, true }, { 0x200000, true }, { 0x2fffff, true },
+		{ 0x300000, false }, { UINT64_MAX, false },
+	};
+	struct plan p = of_three(variant->bits);
+	const struct cp_span *area;
+	struct cpimg *img;
+	size_t count;
+	char byte;
+
+	p.xnum = variant->xnum;
+	save("7-cp1", p);
+	img = cpimg_open(in_dir("7-cp1"), 0, &self->err);
+	ASSERT_GOOD(img, self->err);
+	area = cpimg_areas(img, &count);
+	ASSERT_EQ(3, count);
+	EXPECT_EQ(0, memcmp(area, three, sizeof(three)));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		EXPECT_EQ(rows[i].covered, cpimg_covers(img, rows[i].addr))
+			TH_LOG("0x%lx", (unsigned long)rows[i].addr);
+		if (cpimg_find(img, rows[i].addr))
+			continue;
+		EXPECT_EQ(-1, cpimg_pread(img, rows[i].addr, &byte, 1, &self->err));
+		EXPECT_NE(NULL, strstr(self->err.text, rows[i].covered ?
+				       ": not mapped" : ": outside its range"))
+			TH_LOG("%s", self->err.text);
+	}
+	cpimg_close(img);
+
+	save("7-cp1", typical(variant->bits));
+	img = cpimg_open(in_dir("7-cp1"), 0, &self->err);
+	ASSERT_GOOD(img, self->err);
+	area = cpimg_areas(img, &count);
+	ASSERT_EQ(1, count);
+	EXPECT_EQ(0x80000, area->start);
+	EXPECT_EQ(0x300000, area->end);
+	cpimg_close(img);
+}
+
+static void areas_none(struct plan *p, struct cp_span *a) { p->area = NULL; }
+static void areas_zero(struct plan *p, struct cp_span *a)
+{
+	areas_none(p, a);
+	p->note.nr_areas = 0;
+}
+static void areas_one(struct plan *p, struct cp_span *a)
+{
+	p->note.nr_areas = p->nr_areas = 1;
+	a->end = p->note.end;
+}
+static void areas_old(struct plan *p, struct cp_span *a) { set_version1(p); }
+static void areas_more(struct plan *p, struct cp_span *a) { p->note.nr_areas++; }
+static void areas_many(struct plan *p, struct cp_span *a) { p->note.nr_areas = UINT32_MAX; }
+static void areas_fewer(struct plan *p, struct cp_span *a) { p->nr_areas = 2; }
+static void areas_empty_note(struct plan *p, struct cp_span *a) { p->nr_areas = 0; }
+static void areas_start(struct plan *p, struct cp_span *a) { a[1].start++; }
+static void areas_end(struct plan *p, struct cp_span *a) { a[1].end++; }
+static void areas_empty(struct plan *p, struct cp_span *a) { a[1].end = a[1].start; }
+static void areas_back(struct plan *p, struct cp_span *a) { a[1].end -= 2 * PAGE; }
+static void areas_order(struct plan *p, struct cp_span *a)
+{
+	struct cp_span first = a[0];
+
+	a[0] = a[1];
+	a[1] = first;
+}
+static void areas_overlap(struct plan *p, struct cp_span *a) { a[1].start = 0x102000; }
+static void areas_touch(struct plan *p, struct cp_span *a) { a[1].start = 0x103000; }
+static void areas_first(struct plan *p, struct cp_span *a) { a[0].start = 0xff000; }
+static void areas_last(struct plan *p, struct cp_span *a) { a[2].end = 0x301000; }
+static void areas_run_between(struct plan *p, struct cp_span *a)
+{
+	p->run[1].page = 0x104;
+}
+static void areas_run_into(struct plan *p, struct cp_span *a)
+{
+	p->run[0].pages = 4;
+	count(p);
+}
+static void areas_run_across(struct plan *p, struct cp_span *a)
+{
+	p->run[1].pages = 0x100;
+	p->nr = 2;
+	count(p);
+}
+
+TEST_F(reader, each_check_of_ranges_names_the_field)
+{
+	static const struct {
+		void		(*spoil)(struct plan *p, struct cp_span *a);
+		const char	*says;
+	} rows[] = {
+		{ areas_none, "note.nr_areas is 0x3: several ranges, and no CP_AREAS note" },
+		{ areas_zero, "note.nr_areas is 0x0: an image is of one range at least" },
+		{ areas_one, "note.nr_areas is 0x1: one range, and a CP_AREAS note" },
+		{ areas_old, "note.nr_areas is 0x1: one range, and a CP_AREAS note" },
+		{ areas_more, "note.nr_areas is 4: the CP_AREAS note has 3" },
+		{ areas_many, "note.nr_areas is 4294967295: the CP_AREAS note has 3" },
+		{ areas_fewer, "note.nr_areas is 3: the CP_AREAS note has 2" },
+		{ areas_empty_note, "note.nr_areas is 3: the CP_AREAS note has 0" },
+		{ areas_start, "start of area 1 is 0x106001: not a page's" },
+		{ areas_end, "end of area 1 is 0x107001: not a page's" },
+		{ areas_empty, "start of area 1 is 0x106000: not below its end" },
+		{ areas_back, "start of area 1 is 0x106000: not below its end" },
+		{ areas_order, "start of area 1 is 0x100000: not above the area before it" },
+		{ areas_overlap, "start of area 1 is 0x102000: not above the area before it" },
+		{ areas_touch, "start of area 1 is 0x103000: no gap between it" },
+		{ areas_first, "start of area 0 is 0xff000: not note.start" },
+		{ areas_last, "end of the last area is 0x301000: not note.end" },
+		{ areas_run_between, "p_vaddr of program header 2 is 0x104000: the run is not in one of" },
+		{ areas_run_into, "p_vaddr of program header 1 is 0x100000: the run is not in one of" },
+		{ areas_run_across, "p_vaddr of program header 2 is 0x106000: the run is not in one of" },
+	};
+	struct other_note notes[2];
+	struct cp_span areas[3];
+	struct plan p;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		memcpy(areas, three, sizeof(areas));
+		p = of_three(variant->bits);
+		p.xnum = variant->xnum;
+		p.area = areas;
+		rows[i].spoil(&p, areas);
+		save("7-cp1", p);
+		EXPECT_EQ(NULL, cpimg_open(in_dir("7-cp1"), 0, &self->err))
+			TH_LOG("accepted, though %s", rows[i].says);
+		EXPECT_EQ(CPIMG_ERR_FORMAT, self->err.code);
+		EXPECT_NE(NULL, strstr(self->err.text, rows[i].says))
+			TH_LOG("not \"%s\" but \"%s\"", rows[i].says, self->err.text);
+	}
+
+	p = of_three(variant->bits);
+	notes[0] = (struct other_note) { CP_NOTE_OWNER, CP_AREAS_TYPE, three, sizeof(three) };
+	p.more = notes;
+	p.nr_more = 1;
+	save("7-cp1", p);
+	EXPECT_EQ(NULL, cpimg_open(in_dir("7-cp1"), 0, &self->err));
+	EXPECT_NE(NULL, strstr(self->err.text, "a second CP_AREAS note")) TH_LOG("%s", self->err.text);
+	p.area = NULL;
+	notes[0].size -= 8;
+	save("7-cp1", p);
+	EXPECT_EQ(NULL, cpimg_open(in_dir("7-cp1"), 0, &self->err));
+	EXPECT_NE(NULL, strstr(self->err.text, "size of the CP_AREAS note is 0x28: not a number of ranges"))
+		TH_LOG("%s", self->err.text);
+	/* One of that type that is somebody else's says nothing. */
+	notes[0] = (struct other_note) { "OTHER", CP_AREAS_TYPE, three, sizeof(three) };
+	p = typical(variant->bits);
+	p.more = notes;
+	p.nr_more = 1;
+	save("7-cp1", p);
+	cpimg_close(cpimg_open(in_dir("7-cp1"), 0, &self->err));
+	EXPECT_EQ(CPIMG_OK, self->err.code) TH_LOG("%s", self->err.text);
+}
+
+TEST_F(reader, nonsense_about_ranges_with_a_right_crc_never_crashes)
+{
+	struct plan p = of_three(variant->bits);
+	uint32_t seed = 1;
+	int opened = 0;
+
+	p.xnum = variant->xnum;
+	for (int round = 0; round < 3000; round++) {
+		struct cpimg *img;
+		unsigned char *note;
+
+		compose(self->im, &p);
+		note = self->im->bytes + self->im->cp_note - 24 - sizeof(three);
+		ASSERT_EQ(0, memcmp(note, three, sizeof(three)));
+		for (int i = 0; i < 1 + round % 3; i++) {
+			seed = seed * 1103515245 + 12345;
+			note[(seed >> 8) % sizeof(three)] = seed >> 16;
+		}
+		set_crc(self->im);
+		save_bytes(in_dir("7-cp1"), self->im->bytes, self->im->size);
+		img = cpimg_open(in_dir("7-cp1"), 0, &self->err);
+		if (img)
+			answer(img);
+		opened += !!img;
+		cpimg_close(img);
+	}
+	EXPECT_LT(0, opened);
+	EXPECT_GT(3000, opened);
+}
+
+/* Everything; A and C, but not B between them; everything again. */
+static void save_chain_of_ranges(int bits, const struct piece *last, int nr)
+{
+	static const struct piece full[] = {
+		DATA(0x100, 4, 'a'), DATA(0x110, 4, 'b'), DATA(0x120, 4, 'c'),
+		DATA(0x130, 1, 'x'),
+	}, middle[] = {
+		DATA(0x100, 1, 'd'), SAME(0x101, 3), SAME(0x120, 3), DATA(0x123, 1, 'e'),
+	};
+	static const struct cp_span areas[] = { AREA(0x100, 0x108), AREA(0x120, 0x134) };
+	struct plan p = plan(bits, 1, 0, 0x80, 0x200, ARRAY_SIZE(middle), middle);
+
+	set_areas(&p, areas, 2);
+	save("7-cp0", plan(bits, 0, -1, 0x80, 0x200, ARRAY_SIZE(full), full));
+	save("7-cp1", p);
+	save("7-cp2", plan(bits, 2, 1, 0x80, 0x200, nr, last));
+}
+
+TEST_F(reader, same_goes_past_an_image_that_did_not_look_between)
+{
+	static const struct piece last[] = {
+		SAME(0x100, 4), SAME(0x110, 4), SAME(0x120, 4),
+	};
+	static const struct {
+		size_t		index;
+		uint64_t	page;
+		int		cls;
+		int		image;
+		char		byte;
+		uint64_t	end;	/* of the piece, in pages */
+	} rows[] = {
+		{ 2, 0x100, CPIMG_DATA, 1, 'd', 0x101 }, { 2, 0x101, CPIMG_DATA, 0, 'a', 0x104 },
+		/* B: image 1 knows nothing of it */
+		{ 2, 0x110, CPIMG_DATA, 0, 'b', 0x114 }, { 2, 0x113, CPIMG_DATA, 0, 'b', 0x114 },
+		{ 2, 0x120, CPIMG_DATA, 0, 'c', 0x123 }, { 2, 0x123, CPIMG_DATA, 1, 'e', 0x124 },
+		{ 2, 0x104, CPIMG_NONE, -1, 0, 0x110 },
+		/* that image by itself: up to the end of A, of the gap, and of C */
+		{ 1, 0x0ff, CPIMG_NONE, -1, 0, 0x100 }, { 1, 0x104, CPIMG_NONE, -1, 0, 0x108 },
+		{ 1, 0x108, CPIMG_NONE, -1, 0, 0x120 }, { 1, 0x110, CPIMG_NONE, -1, 0, 0x120 },
+		{ 1, 0x124, CPIMG_NONE, -1, 0, 0x134 },
+		{ 1, 0x120, CPIMG_DATA, 0, 'c', 0x123 },
+	};
+	struct cpimg_chain *chain;
+	struct cpimg_list list;
+	struct cpimg_piece p;
+	char byte;
+
+	save_chain_of_ranges(variant->bits, last, ARRAY_SIZE(last));
+	chain = cpimg_chain_open(in_dir("7-cp2"), NULL, 0, &self->err);
+	ASSERT_GOOD(chain, self->err);
+	EXPECT_EQ(0, cpimg_chain_verify(chain, &self->err)) TH_LOG("%s", self->err.text);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		ASSERT_EQ(0, cpimg_chain_resolve(chain, rows[i].index, rows[i].page * PAGE,
+						 &p, &self->err)) TH_LOG("%s", self->err.text);
+		EXPECT_EQ(rows[i].cls, p.cls) TH_LOG("row %zu", i);
+		EXPECT_EQ(rows[i].end * PAGE, p.end) TH_LOG("row %zu: 0x%lx", i, (long)p.end);
+		EXPECT_EQ(rows[i].image < 0 ? NULL : cpimg_chain_image(chain, rows[i].image), p.img)
+			TH_LOG("row %zu", i);
+		if (!rows[i].byte)
+			continue;
+		ASSERT_EQ(0, cpimg_chain_read(chain, rows[i].index, rows[i].page * PAGE,
+					      &byte, 1, &self->err));
+		EXPECT_EQ(rows[i].byte, byte) TH_LOG("row %zu", i);
+	}
+	EXPECT_EQ(-1, cpimg_chain_read(chain, 1, 0x104000, &byte, 1, &self->err));
+	EXPECT_NE(NULL, strstr(self->err.text, "0x104000: not mapped")) TH_LOG("%s", self->err.text);
+	EXPECT_EQ(-1, cpimg_chain_read(chain, 1, 0x110000, &byte, 1, &self->err));
+	EXPECT_NE(NULL, strstr(self->err.text, "0x110000: outside its range"))
+		TH_LOG("%s", self->err.text);
+
+	/* All that image 1 says: nothing from 0x108 to 0x120. */
+	ASSERT_EQ(0, cpimg_chain_list(chain, 1, false, 0, UINT64_MAX, &list, &self->err));
+	for (size_t i = 0; i < list.count; i++) {
+		EXPECT_TRUE(list.piece[i].end <= 0x108000 || list.piece[i].start >= 0x120000)
+			TH_LOG("0x%lx to 0x%lx", (long)list.piece[i].start, (long)list.piece[i].end);
+	}
+	EXPECT_EQ(0x100000, list.piece[0].start);
+	EXPECT_EQ(0x134000, list.piece[list.count - 1].end);
+	cpimg_list_free(&list);
+	cpimg_chain_close(chain);
+}
+
+TEST_F(reader, same_in_what_the_parent_looked_at_and_did_not_find_is_an_error)
+{
+	static const struct piece wrong[][1] = {
+		{ SAME(0x130, 1) },	/* image 1 looked there, and it had gone */
+		{ SAME(0x10f, 2) },	/* between: its first page was not mapped in image 0 */
+		{ SAME(0x107, 2) },	/* not mapped in A */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct cpimg_chain *chain;
+
+		save_chain_of_ranges(variant->bits, wrong[i], 1);
+		chain = cpimg_chain_open(in_dir("7-cp2"), NULL, 0, &self->err);
+		ASSERT_GOOD(chain, self->err);
+		EXPECT_EQ(-1, cpimg_chain_verify(chain, &self->err)) TH_LOG("row %zu", i);
+		EXPECT_EQ(CPIMG_ERR_CHAIN, self->err.code);
+		EXPECT_NE(NULL, strstr(self->err.text, "SAME at 0x1")) TH_LOG("%s", self->err.text);
 		cpimg_chain_close(chain);
 	}
 }
@@ -1096,16 +1480,18 @@ TEST_F(reader, a_file_of_a_long_chain_that_was_replaced)
  * The list of a whole chain says at each page what resolving it says.
  */
 
-#define AREA	12
+#define PAGES	12
 
-static void save_random_chain(int bits, int length, unsigned int *seed)
+static void save_random_chain(int bits, int length, unsigned int *seed,
+			      unsigned int *several)
 {
 	for (int n = 0; n < length; n++) {
 		uint64_t from = n ? rand_r(seed) % 3 : 0;
-		uint64_t to = n ? AREA - rand_r(seed) % 3 : AREA, at = from;
+		uint64_t to = n ? PAGES - rand_r(seed) % 3 : PAGES, at = from;
+		struct cp_span areas[PAGES] = { AREA(0x100 + from, 0x100 + to) };
 		struct piece runs[RUNS];
 		struct plan p;
-		int nr = 0;
+		int nr = 0, nr_areas = 1;
 		char name[16];
 
 		while (at < to && nr < RUNS) {
@@ -1115,6 +1501,15 @@ static void save_random_chain(int bits, int length, unsigned int *seed)
 
 			if (pages > to - at)
 				pages = to - at;
+			/* it did not look there */
+			if (what > 25 && n && at + pages < to &&
+			    areas[nr_areas - 1].start < (0x100 + at) * PAGE) {
+				areas[nr_areas - 1].end = (0x100 + at) * PAGE;
+				areas[nr_areas++] = (struct cp_span)
+					AREA(0x100 + at + pages, 0x100 + to);
+				at += pages;
+				continue;
+			}
 			if (what == 0 && n > 1)
 				;	/* not mapped */
 			else if (what == 1 && n > 1)
@@ -1129,6 +1524,8 @@ static void save_random_chain(int bits, int length, unsigned int *seed)
 			at += pages;
 		}
 		p = plan(bits, n, n - 1, 0x100 + from, 0x100 + to, nr, runs);
+		set_areas(&p, areas, nr_areas);
+		*several += nr_areas > 1;
 		snprintf(name, sizeof(name), "7-cp%d", n);
 		save(name, p);
 	}
@@ -1149,7 +1546,7 @@ static size_t compare_list(const struct cpimg_chain *chain, size_t index, bool o
 {
 	size_t at = 0, wrong = 0;
 
-	for (uint64_t page = 0x100; page < 0x100 + AREA; page++) {
+	for (uint64_t page = 0x100; page < 0x100 + PAGES; page++) {
 		uint64_t addr = page * PAGE;
 		struct cpimg_piece p;
 		bool covered;
@@ -1175,7 +1572,7 @@ static size_t compare_list(const struct cpimg_chain *chain, size_t index, bool o
 
 TEST_F(reader, a_chain_as_a_list_says_what_it_says_page_by_page)
 {
-	unsigned int seed = 1, lists = 0, contradictions = 0, bad_chains = 0;
+	unsigned int seed = 1, lists = 0, contradictions = 0, bad_chains = 0, several = 0;
 	struct cpimg_error *err = &self->err;
 
 	for (int round = 0; round < 250; round++) {
@@ -1184,7 +1581,7 @@ TEST_F(reader, a_chain_as_a_list_says_what_it_says_page_by_page)
 		bool bad = false;
 		char last[16];
 
-		save_random_chain(variant->bits, length, &seed);
+		save_random_chain(variant->bits, length, &seed, &several);
 		snprintf(last, sizeof(last), "7-cp%d", length - 1);
 		chain = cpimg_chain_open(in_dir(last), NULL, 0, err);
 		ASSERT_GOOD(chain, *err);
@@ -1193,7 +1590,7 @@ TEST_F(reader, a_chain_as_a_list_says_what_it_says_page_by_page)
 			struct cpimg_list list;
 			struct cpimg_piece p;
 
-			for (uint64_t page = 0x100; page < 0x100 + AREA; page++) {
+			for (uint64_t page = 0x100; page < 0x100 + PAGES; page++) {
 				wrong |= resolve_older(chain, k / 2, older, page * PAGE,
 						       &p, &covered) != 0;
 			}
@@ -1214,12 +1611,154 @@ TEST_F(reader, a_chain_as_a_list_says_what_it_says_page_by_page)
 		bad_chains += bad;
 		cpimg_chain_close(chain);
 	}
-	TH_LOG("%u lists, %u contradictions, %u of 250 chains bad", lists, contradictions,
-	       bad_chains);
+	TH_LOG("%u lists, %u contradictions, %u of 250 chains bad, %u images of several ranges",
+	       lists, contradictions, bad_chains, several);
+	EXPECT_LT(100, several);
 	EXPECT_LT(100, lists);
 	EXPECT_LT(20, contradictions);
 	EXPECT_LT(10, bad_chains);
 	EXPECT_LT(bad_chains, 230);
+}
+
+/*
+ * Back into memory: what lies between ranges is not touched
+ */
+
+#define AT	((uintptr_t)CP_FAR(0x20) / PAGE)
+
+/* Ten pages, of which an image looks at 0, 1, 4, 5, 8 and 9, and finds 9 unmapped. */
+static void save_far(int bits)
+{
+	static const struct piece full[] = { DATA(AT, 10, 'a') }, inc[] = {
+		DATA(AT, 1, 'b'), SAME(AT + 1, 1), HOLE(AT + 4, 1, CP_HOLE_ZERO),
+		SAME(AT + 5, 1), SAME(AT + 8, 1),
+	};
+	static const struct cp_span areas[] = {
+		AREA(AT, AT + 2), AREA(AT + 4, AT + 6), AREA(AT + 8, AT + 10),
+	};
+	struct plan p = plan(bits, 1, 0, AT, AT + 10, ARRAY_SIZE(inc), inc);
+
+	set_areas(&p, areas, 3);
+	save("7-cp0", plan(bits, 0, -1, AT, AT + 10, 1, full));
+	save("7-cp1", p);
+}
+
+static int note_left(const struct cpimg_piece *piece, void *arg)
+{
+	uint64_t (*left)[2] = arg;
+	int i = 0;
+
+	while (i < 4 && left[i][1])
+		i++;
+	left[i][0] = piece->start;
+	left[i][1] = piece->end;
+	return piece->cls == CPIMG_NONE ? 0 : -1;
+}
+
+#define IS(pages) EXPECT_EQ(NULL, differs_from(mem, pages))
+
+/* As @pages says, a letter each; '.' is zeros. NULL, or a message. */
+static const char *differs_from(const char *mem, const char *pages)
+{
+	static char why[64];
+
+	for (size_t i = 0; i < 10 * PAGE; i++) {
+		char want = pages[i / PAGE] == '.' ? 0 : pages[i / PAGE];
+
+		if (mem[i] == want)
+			continue;
+		snprintf(why, sizeof(why), "byte 0x%zx is '%c'", i, mem[i]);
+		puts(why);
+		return why;
+	}
+	return NULL;
+}
+
+#define RESTORE(from, to) \
+	cp_restore(chain, 1, mem + (from) * PAGE, mem + (to) * PAGE, &done, &self->err)
+
+#define REFUSED(from, to, what, says) do { \
+	EXPECT_EQ(-1, RESTORE(from, to)); \
+	EXPECT_EQ(what, self->err.code); \
+	EXPECT_NE(NULL, strstr(self->err.text, says)) TH_LOG("%s", self->err.text); \
+	EXPECT_FALSE(done.touched); \
+	IS("mmmmmmmmmm"); \
+} while (0)
+
+TEST_F(reader, restored_is_what_was_looked_at_and_what_lies_between_is_left)
+{
+	char *mem = CP_FAR(0x20), *next = mem + 2 * PAGE;
+	struct cp_restored done = { 0 };
+	uint64_t left[5][2] = { 0 };
+	struct cpimg_chain *chain;
+	char where[64];
+
+	if (variant->bits != 8 * sizeof(void *))
+		SKIP(return, "images of programs of other kinds are not restored");
+	save_far(variant->bits);
+	chain = cpimg_chain_open(in_dir("7-cp1"), NULL, 0, &self->err);
+	ASSERT_GOOD(chain, self->err);
+	ASSERT_EQ(0, cpimg_chain_verify(chain, &self->err)) TH_LOG("%s", self->err.text);
+	ASSERT_EQ(mem, mmap(mem, 10 * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	memset(mem, 'm', 10 * PAGE);
+
+	/* Nobody has said that it may be left. */
+	snprintf(where, sizeof(where), "0x%lx to 0x%lx is between the ranges",
+		 (unsigned long)next, (unsigned long)next + 2 * PAGE);
+	REFUSED(0, 6, CPIMG_ERR_LEFT, where);
+	REFUSED(0, 9, CPIMG_ERR_LEFT, ", and 1 more: 16 KiB in all");
+	REFUSED(1, 3, CPIMG_ERR_LEFT, "is between the ranges");
+	done.flags = CP_RESTORE_UNMAPPED | CP_RESTORE_SKIPPED | CP_RESTORE_FILES;
+	REFUSED(0, 6, CPIMG_ERR_LEFT, "is between the ranges");
+	/* Nothing of it at all. */
+	done.flags = CP_RESTORE_OUTSIDE;
+	REFUSED(2, 4, CPIMG_ERR_NODATA, "lies between the 3 ranges");
+	REFUSED(0, 11, CPIMG_ERR_NODATA, "the image has 0x");
+	/* It has looked there, and there was nothing. */
+	REFUSED(0, 10, CPIMG_ERR_LEFT, "nothing was mapped then");
+
+	ASSERT_EQ(0, RESTORE(0, 9)) TH_LOG("%s", self->err.text);
+	IS("bamm.ammam");
+	EXPECT_EQ(4 * PAGE, done.outside);
+	EXPECT_EQ(4 * PAGE, done.data);
+	EXPECT_EQ(PAGE, done.zeros);
+	EXPECT_EQ(0, done.unmapped + done.skipped);
+	/* Each by itself needs no leave. */
+	memset(mem, 'm', 10 * PAGE);
+	done.flags = 0;
+	ASSERT_EQ(0, RESTORE(0, 2)) TH_LOG("%s", self->err.text);
+	ASSERT_EQ(0, RESTORE(5, 6)) TH_LOG("%s", self->err.text);
+	IS("bammmammmm");
+	/* Or who is asked gives it. */
+	memset(mem, 'm', 10 * PAGE);
+	done.left = note_left;
+	done.arg = left;
+	ASSERT_EQ(0, RESTORE(1, 9)) TH_LOG("%s", self->err.text);
+	IS("mamm.ammam");
+	EXPECT_EQ((uintptr_t)mem + 2 * PAGE, left[0][0]);
+	EXPECT_EQ((uintptr_t)mem + 4 * PAGE, left[0][1]);
+	EXPECT_EQ((uintptr_t)mem + 6 * PAGE, left[1][0]);
+	EXPECT_EQ((uintptr_t)mem + 8 * PAGE, left[1][1]);
+	EXPECT_EQ(0, left[2][1]);
+
+	/* Between them may be what nobody could replace: a report, or nothing. */
+	memset(mem, 'm', 10 * PAGE);
+	done.left = NULL;
+	done.flags = CP_RESTORE_OUTSIDE;
+	memcpy(next, &done, sizeof(done));
+	ASSERT_EQ(0, cp_restore(chain, 1, mem, mem + 9 * PAGE, (struct cp_restored *)next,
+				&self->err)) TH_LOG("%s", self->err.text);
+	EXPECT_EQ(4 * PAGE, ((struct cp_restored *)next)->outside);
+	memset(next, 'm', PAGE);
+	IS("bamm.ammam");
+	ASSERT_EQ(0, munmap(next, 2 * PAGE));
+	memset(mem, 'm', 2 * PAGE);
+	ASSERT_EQ(0, RESTORE(0, 9)) TH_LOG("%s", self->err.text);
+	EXPECT_EQ('b', mem[0]);
+	EXPECT_EQ('a', mem[2 * PAGE - 1]);
+	cpimg_chain_close(chain);
+	munmap(mem, 10 * PAGE);
 }
 
 /*

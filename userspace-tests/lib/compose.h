@@ -32,6 +32,9 @@ struct plan {
 	int		bits;
 	bool		xnum;
 	struct cp_note	note;
+	size_t		note_size;	/* of its content; 0: as it is */
+	const struct cp_span *area;	/* the CP_AREAS note; NULL: none */
+	int		nr_areas;
 	int		nr;
 	struct piece	run[RUNS];
 	const struct other_note *more;	/* notes, in the place of two dull ones */
@@ -54,9 +57,14 @@ struct image {
 #define SAME(at, n)		{ at, n, PT_CP_SAME, 0, 0 }
 #define SKIPPED(at, n, why)	{ at, n, PT_CP_SKIPPED, why, 0 }
 
+/* From page to page, not that included. */
+#define AREA(from, to)		{ (from) * PAGE, (to) * PAGE }
+
 struct plan plan(int bits, int n, int parent, uint64_t from, uint64_t to, int nr,
 		 const struct piece *runs);
 void count(struct plan *plan);
+void set_areas(struct plan *plan, const struct cp_span *areas, int nr);
+void set_version1(struct plan *plan);
 void compose(struct image *im, const struct plan *plan);
 void set_crc(struct image *im);
 

@@ -207,20 +207,36 @@ static bool next_map(FILE *f, uint64_t *start, uint64_t *end, int *prot,
 	return false;
 }
 
+/* What of [*@start, @stop) comes first that the image looked at: [*@start, *@end). */
+bool cp_looked_at(const struct cpimg *img, uint64_t *start, uint64_t stop, uint64_t *end)
+{
+	size_t count;
+	const struct cp_span *area = cpimg_areas(img, &count);
+
+	for (; count; count--, area++) {
+		if (area->end <= *start)
+			continue;
+		if (area->start > *start)
+			*start = area->start;
+		*end = area->end < stop ? area->end : stop;
+		return *start < stop;
+	}
+	return false;
+}
+
 /*
- * The runs are exactly the mappings of @pid in the image's range, cut at will,
+ * The runs are exactly the mappings of @pid in the image's ranges, cut at will,
  * each with its mapping's protection. @pid must not have changed its mappings
  * since: best it stands still.
  */
 const char *cp_check_maps(const struct cpimg *img, int pid)
 {
-	const struct cp_note *note = cpimg_note(img);
 	const struct cpimg_run *run;
-	uint64_t start, end;
+	uint64_t start, stop, end;
 	char path[64], line[512];
 	const char *why = NULL;
 	size_t left;
-	int prot;
+	int prot = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
@@ -228,11 +244,13 @@ const char *cp_check_maps(const struct cpimg *img, int pid)
 	if (!f)
 		return say("%s: %s", path, strerror(errno));
 	run = cpimg_runs(img, &left);
-	while (!why && next_map(f, &start, &end, &prot, line, sizeof(line))) {
-		if (start < note->start)
-			start = note->start;
-		if (end > note->end)
-			end = note->end;
+	start = stop = 0;
+	while (!why && (start < stop ||
+			next_map(f, &start, &stop, &prot, line, sizeof(line)))) {
+		if (!cp_looked_at(img, &start, stop, &end)) {
+			start = stop;
+			continue;
+		}
 		/* 2.6.32 does not show the lowest page of a stack, its guard. */
 		if (left && cp_kernel_before(2, 7) && run->start == start - PAGE &&
 		    run->cls == CPIMG_HOLE)

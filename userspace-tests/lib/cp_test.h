@@ -90,6 +90,7 @@ void *cp_memfd(const char *name, size_t len, unsigned int seed, int *fd);
 const char *cp_is(const struct cpimg *img, const void *mem, size_t len,
 		  enum cpimg_class cls, uint32_t reason);
 const char *cp_same_bytes(const struct cpimg *img, const void *mem, size_t len);
+bool cp_looked_at(const struct cpimg *img, uint64_t *start, uint64_t stop, uint64_t *end);
 const char *cp_check_maps(const struct cpimg *img, int pid);
 const char *cp_check_process(const struct cpimg *img, int pid);
 const char *cp_no_file(int tid, unsigned long n);

@@ -208,12 +208,11 @@ const char *mapped_matches(const struct chain *c, const void *mem, const void *b
 }
 
 /*
- * The mappings of files are those that /proc/PID/maps has in the image's range, with
+ * The mappings of files are those that /proc/PID/maps has in the image's ranges, with
  * its names. @pid must stand still.
  */
 const char *mapped_is_maps(const struct cpimg *img, int pid)
 {
-	const struct cp_note *note = cpimg_note(img);
 	char path[64], line[8192];
 	const char *why = NULL;
 	unsigned int n = 0;
@@ -227,6 +226,7 @@ const char *mapped_is_maps(const struct cpimg *img, int pid)
 	while (!why && fgets(line, sizeof(line), f)) {
 		unsigned long long start, end, offset, ino;
 		unsigned int major, minor;
+		uint64_t from, to;
 		int name = 0;
 
 		if (sscanf(line, "%llx-%llx %*s %llx %x:%x %llu %n", &start, &end, &offset,
@@ -234,8 +234,8 @@ const char *mapped_is_maps(const struct cpimg *img, int pid)
 			why = say("%s: %s", path, line);
 		line[strcspn(line, "\n")] = 0;
 		/* Anonymous memory, vdso, ... */
-		if (why || !(major || minor || ino) || end <= note->start ||
-		    start >= note->end)
+		from = start;
+		if (why || !(major || minor || ino) || !cp_looked_at(img, &from, end, &to))
 			continue;
 		why = mapped_nth(img, n++, &m);
 		if (!why && (m.start != start || m.end != end || m.offset != offset))
