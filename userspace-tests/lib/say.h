@@ -12,7 +12,7 @@
 static __thread char message[1024];
 
 __attribute__((format(printf, 1, 2)))
-static const char *say(const char *fmt, ...)
+static inline const char *say(const char *fmt, ...)
 {
 	va_list ap;
 
