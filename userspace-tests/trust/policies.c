@@ -236,6 +236,7 @@ static const char *renamed_meanwhile(const char *profile)
 	int status;
 	pid_t pid;
 
+again:
 	unlink("/tmp/kept");
 	pid = fork();
 	if (!pid)
@@ -243,7 +244,12 @@ static const char *renamed_meanwhile(const char *profile)
 	while (rename(cp_name(pid, 0), "/tmp/kept"))
 		if (waitpid(pid, &status, WNOHANG))
 			return "it ended before its file could be renamed";
-	if (waitpid(pid, &status, 0) != pid || status)
+	if (waitpid(pid, &status, 0) != pid)
+		return "there is no child";
+	/* It had its new name before it was opened. */
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EACCES)
+		goto again;
+	if (status)
 		return "the call did not fail with EFBIG";
 	return NULL;
 }
