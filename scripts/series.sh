@@ -46,13 +46,18 @@ name_of() {	# PATH
 	printf '%s\n' "${1#"$patches"/}"
 }
 
+# Files of the default kernel's series.
+shared_by() {	# STEP
+	[ ! -f "$1/share" ] || grep -v '^up to ' "$1/share"
+}
+
 # Files of the tree that a step wants to change.
 wanted_by() {	# STEP
 	[ ! -f "$1/edits" ] || sed -n 's/^== \([^ ]*\).*/\1/p' "$1/edits"
 	find "$1" -name '*.cocci' -exec sed -n 's|^// to: ||p' {} + | tr ' ' '\n'
 	# what would be written over, if it is there
 	[ ! -d "$1/files" ] || (cd "$1/files" && find . -type f -printf '%P\n')
-	[ ! -f "$1/share" ] || grep -v '^up to ' "$1/share"
+	shared_by "$1"
 }
 
 take_files() {
@@ -95,7 +100,7 @@ add_files() {	# STEP
 share_files() {	# STEP
 	local file default patch shared last only=()
 	[ -f "$1/share" ] || return 0
-	mapfile -t shared < <(grep -v '^up to ' "$1/share")
+	mapfile -t shared < <(shared_by "$1")
 	last=$(sed -n 's/^up to //p' "$1/share")
 	default=$top/kernel-patches/$(sed -n 's/^DEFAULT_KERNEL := //p' "$top/Makefile")
 	for file in "${shared[@]}"; do only+=(--include="$file"); done

@@ -111,11 +111,8 @@ TEST_F(parent_gone, with_all_of_tmp)
 	ASSERT_EQ(0, unshare(CLONE_NEWNS));
 	ASSERT_EQ(0, mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 	ASSERT_EQ(0, mount("none", "/tmp", "tmpfs", 0, "mode=1777"));
-	if (cp_lacks_call("cp_checkpoint()", __NR_cp_checkpoint)) {
-		BEGINS_ANEW();
-	} else {
-		BEGINS_ANEW_SINCE(CP_REASON_OTHER_FOLDER);
-	}
+	BEGINS_ANEW_SINCE(cp_lacks_call("cp_checkpoint()", __NR_cp_checkpoint) ?
+			  CP_REASON_PARENT_GONE : CP_REASON_OTHER_FOLDER);
 }
 
 /* A plain cp_range() asks for no parent. */

@@ -17,5 +17,10 @@ const char *chain_ask(struct chain *c, struct cp_args *args, const void *start,
 const char *chain_moment(struct chain *c, const void *start, size_t len,
 			 struct cp_result *result);
 int cp_pidfd(int pid);
+long cp_ask(struct cp_args *args, const void *start, size_t len, struct cp_result *result);
+char *map_in_order(size_t pages);
+void write_in_order(char *mem, size_t pages, uint64_t from, uint64_t to,
+		    const volatile bool *stop);
+const char *is_in_order(const struct chain *c, const char *mem, size_t pages);
 
 #endif /* MOMENT_H */

@@ -18,17 +18,6 @@
 
 static volatile bool stop;
 
-/*
- * Each page's first word in turn, the same number in all of them before the next. So a
- * moment has a number, and from some page on the one before it.
- */
-static void write_in_order(char *mem, uint64_t from, uint64_t to)
-{
-	for (uint64_t round = from; round < to && !stop; round++)
-		for (size_t i = 0; i < WORDS; i++)
-			*(volatile uint64_t *)(mem + i * PAGE) = round;
-}
-
 /* Who saves does not wait for a CPU till four writers have used up theirs. */
 static void lower_priority(void)
 {
@@ -38,26 +27,7 @@ static void lower_priority(void)
 static void *writer(void *mem)
 {
 	lower_priority();
-	write_in_order(mem, 1, UINT64_MAX);
-	return NULL;
-}
-
-/* NULL if the words at @mem are of one moment. */
-static const char *of_one_moment(const struct chain *c, const char *mem)
-{
-	uint64_t first, word, before;
-
-	for (size_t i = 0; i < WORDS; i++) {
-		if (cpimg_chain_read(c->all, cpimg_chain_length(c->all) - 1,
-				     (uintptr_t)mem + i * PAGE, &word, 8, NULL))
-			return say("page %zu cannot be read", i);
-		if (!i)
-			first = before = word;
-		if (word > before || word + 1 < first)
-			return say("page 0 has %" PRIu64 ", page %zu %" PRIu64
-				   ", the one before %" PRIu64, first, i, word, before);
-		before = word;
-	}
+	write_in_order(mem, WORDS, 1, UINT64_MAX, &stop);
 	return NULL;
 }
 
@@ -69,10 +39,7 @@ FIXTURE(threads) {
 FIXTURE_SETUP(threads)
 {
 	NEEDS_CP_CHECKPOINT();
-	self->mem = cp_map(WRITERS * EACH);
-	memset(self->mem, 0, WRITERS * EACH);
-	for (size_t i = 0; i < WRITERS * WORDS; i++)
-		self->mem[i * PAGE + 8] = 1;	/* no page of zeros */
+	self->mem = map_in_order(WRITERS * WORDS);
 	stop = false;
 }
 
@@ -108,7 +75,7 @@ static int rounds(void)
 			continue; \
 		reached_++; \
 		for (int w_ = 0; w_ < WRITERS; w_++) \
-			ASSERT_OK(of_one_moment(&self->c, self->mem + w_ * EACH)); \
+			ASSERT_OK(is_in_order(&self->c, self->mem + w_ * EACH, WORDS)); \
 		if (i_ % 16 == 15) \
 			chain_remove(); \
 	} \
@@ -141,7 +108,7 @@ TEST_F(threads, tear_without_a_moment)
 	for (int i = 0; i < 100; i++) {
 		ASSERT_OK(chain_full(&self->c, self->mem, WRITERS * EACH));
 		for (int w = 0; w < WRITERS; w++)
-			torn += !!of_one_moment(&self->c, self->mem + w * EACH);
+			torn += !!is_in_order(&self->c, self->mem + w * EACH, WORDS);
 		chain_remove();
 	}
 	stop = true;
@@ -160,7 +127,7 @@ static void *write_part(void *arg)
 {
 	struct part *part = arg;
 
-	write_in_order(part->mem, part->from, part->from + 3);
+	write_in_order(part->mem, WORDS, part->from, part->from + 3, &stop);
 	part->from += 3;
 	return NULL;
 }

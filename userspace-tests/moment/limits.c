@@ -28,20 +28,14 @@ FIXTURE(limits) {
 /* A page after the other, so that many change between two images. */
 static void *writer(void *mem)
 {
-	for (uint64_t i = 1; !stop; i++)
-		for (size_t p = 0; p < NR; p++)
-			*(volatile uint64_t *)((char *)mem + p * PAGE) = i;
+	write_in_order(mem, NR, 1, UINT64_MAX, &stop);
 	return NULL;
 }
 
 FIXTURE_SETUP(limits)
 {
 	NEEDS_CP_CHECKPOINT();
-	self->mem = cp_map(LEN);
-	cp_fill(self->mem, LEN, 1);
-	memset(self->mem, 0, LEN);
-	for (size_t p = 0; p < NR; p++)
-		self->mem[p * PAGE + 8] = 1;
+	self->mem = map_in_order(NR);
 	self->args = (struct cp_args)CP_ARGS_OWN;
 	self->args.flags = CP_INCREMENTAL | CP_MOMENT;
 	stop = false;
@@ -57,25 +51,6 @@ FIXTURE_TEARDOWN(limits)
 }
 
 #define ASK()	chain_ask(&self->c, &self->args, self->mem, LEN, &self->result)
-
-/* NULL if the image is of one moment; the writer is the only one. */
-static const char *is_whole(const struct chain *c, const char *mem)
-{
-	uint64_t first = 0, before = 0, word;
-
-	for (size_t p = 0; p < NR; p++) {
-		if (cpimg_chain_read(c->all, cpimg_chain_length(c->all) - 1,
-				     (uintptr_t)mem + p * PAGE, &word, 8, NULL))
-			return say("page %zu cannot be read", p);
-		if (!p)
-			first = before = word;
-		if (word > before || word + 1 < first)
-			return say("page 0 has %" PRIu64 ", page %zu %" PRIu64, first, p,
-				   word);
-		before = word;
-	}
-	return NULL;
-}
 
 TEST_F(limits, time)
 {
@@ -93,7 +68,7 @@ TEST_F(limits, time)
 			ASSERT_OK(ASK());
 			if (self->result.flags & CP_MOMENT) {
 				EXPECT_EQ(CP_MISSED_NOTHING, self->result.missed);
-				ASSERT_OK(is_whole(&self->c, self->mem));
+				ASSERT_OK(is_in_order(&self->c, self->mem, NR));
 				EXPECT_TRUE(cpimg_note(self->c.img)->flags & CP_NOTE_MOMENT);
 				here++;
 				continue;
@@ -144,7 +119,7 @@ TEST_F(limits, memory)
 	self->args.max_bytes = LEN;
 	ASSERT_OK(ASK());
 	EXPECT_TRUE(self->result.flags & CP_MOMENT);
-	EXPECT_OK(is_whole(&self->c, self->mem));
+	EXPECT_OK(is_in_order(&self->c, self->mem, NR));
 }
 
 /* Pages without dirty bits of their own are copied whole. */
@@ -164,7 +139,7 @@ TEST_F(limits, of_shared_memory)
 		ASSERT_OK(chain_ask(&self->c, &self->args, shared, LEN, &self->result));
 		ASSERT_TRUE(self->result.flags & CP_MOMENT)
 			TH_LOG("missed for %u", self->result.missed);
-		ASSERT_OK(is_whole(&self->c, shared));
+		ASSERT_OK(is_in_order(&self->c, shared, NR));
 	}
 	self->args.max_bytes = LEN / 2;
 	ASSERT_OK(chain_ask(&self->c, &self->args, shared, LEN, &self->result));
@@ -212,16 +187,7 @@ TEST_F(limits, of_the_disk)
 	memset(half, 2, len / 2);
 	ASSERT_EQ(0, pthread_create(&t, NULL, writer, mem));
 	/* 40 MiB fit, 20 MiB of shared memory after them do not. */
-	self->args.ranges = self->args.nr_ranges = 0;
-	{
-		struct cp_span span = { (uintptr_t)mem, (uintptr_t)mem + len };
-
-		self->args.ranges = (uintptr_t)&span;
-		self->args.nr_ranges = 1;
-		self->args.result = (uintptr_t)&self->result;
-		self->args.result_size = sizeof(self->result);
-		ASSERT_EQ(0, cp_checkpoint(&self->args, sizeof(self->args))) TH_LOG("%m");
-	}
+	ASSERT_EQ(0, cp_ask(&self->args, mem, len, &self->result)) TH_LOG("%m");
 	EXPECT_EQ(0, self->result.n);
 	EXPECT_EQ(1, self->result.images);
 	EXPECT_EQ(CP_MISSED_ERROR, self->result.missed);

@@ -17,32 +17,11 @@
 static char *mem;
 static volatile bool stop;
 
-static int write_in_order(void *arg)
+static int writer(void *arg)
 {
 	(void)arg;
-	for (uint64_t i = 1; !stop; i++) {
-		for (size_t p = 0; p < NR; p++)
-			*(volatile uint64_t *)(mem + p * PAGE) = i;
-	}
+	write_in_order(mem, NR, 1, UINT64_MAX, &stop);
 	return 0;
-}
-
-static const char *is_whole(const struct chain *c)
-{
-	uint64_t first = 0, before = 0, word;
-
-	for (size_t p = 0; p < NR; p++) {
-		if (cpimg_chain_read(c->all, cpimg_chain_length(c->all) - 1,
-				     (uintptr_t)mem + p * PAGE, &word, 8, NULL))
-			return say("page %zu cannot be read", p);
-		if (!p)
-			first = before = word;
-		if (word > before || word + 1 < first)
-			return say("page 0 has %" PRIu64 ", page %zu %" PRIu64, first, p,
-				   word);
-		before = word;
-	}
-	return NULL;
 }
 
 static const char *moments(int *reached)
@@ -58,7 +37,7 @@ static const char *moments(int *reached)
 		if (why || !(r.flags & CP_MOMENT))
 			continue;
 		++*reached;
-		why = is_whole(&c);
+		why = is_in_order(&c, mem, NR);
 		if (i % 16 == 15)
 			chain_remove();
 	}
@@ -69,10 +48,7 @@ static const char *moments(int *reached)
 
 static void prepare(void)
 {
-	mem = cp_map(LEN);
-	memset(mem, 0, LEN);
-	for (size_t p = 0; p < NR; p++)
-		mem[p * PAGE + 8] = 1;
+	mem = map_in_order(NR);
 	stop = false;
 }
 
@@ -83,7 +59,7 @@ TEST(of_clone)
 
 	NEEDS_CP_CHECKPOINT();
 	prepare();
-	pid = clone(write_in_order, stack + 16 * PAGE, CLONE_VM | SIGCHLD, NULL);
+	pid = clone(writer, stack + 16 * PAGE, CLONE_VM | SIGCHLD, NULL);
 	ASSERT_LT(0, pid);
 	ASSERT_OK(moments(&reached));
 	stop = true;
@@ -98,7 +74,7 @@ static void *vforker(void *arg)
 
 	(void)arg;
 	if (!pid) {
-		write_in_order(NULL);
+		writer(NULL);
 		_exit(0);
 	}
 	return (void *)(long)pid;

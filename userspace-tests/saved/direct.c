@@ -73,23 +73,12 @@ static long cached(const char *path)
 	return nr;
 }
 
-static long take(struct cp_args *args, struct cp_result *result, const void *mem, size_t len)
-{
-	struct cp_span span = { (uintptr_t)mem, (uintptr_t)mem + len };
-
-	args->ranges = (uintptr_t)&span;
-	args->nr_ranges = 1;
-	args->result = (uintptr_t)result;
-	args->result_size = sizeof(*result);
-	return cp_checkpoint(args, sizeof(*args));
-}
-
 TEST_F(direct, is_the_same_image)
 {
 	long nr;
 
 	for (int i = 0; i < 3; i++) {
-		ASSERT_EQ(0, take(&self->args, &self->result, self->mem, LEN)) TH_LOG("%m");
+		ASSERT_EQ(0, cp_ask(&self->args, self->mem, LEN, &self->result)) TH_LOG("%m");
 		EXPECT_EQ(i, self->result.n);
 		EXPECT_EQ(variant->can, !!(self->result.flags & CP_DIRECT));
 		nr = cached(cp_name(getpid(), i));
@@ -144,7 +133,7 @@ TEST_F(direct, no_room)
 		ASSERT_NE(MAP_FAILED, mmap(mem + at, LEN, PROT_READ, MAP_FIXED | MAP_SHARED,
 					   fd, 0));
 	errno = 0;
-	EXPECT_EQ(-1, take(&self->args, &self->result, mem, len));
+	EXPECT_EQ(-1, cp_ask(&self->args, mem, len, &self->result));
 	EXPECT_EQ(ENOSPC, errno) TH_LOG("%m");
 	EXPECT_OK(cp_no_file(getpid(), 0));
 	EXPECT_EQ(0, self->result.images);
