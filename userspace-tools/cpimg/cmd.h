@@ -28,6 +28,7 @@ int cmd_map(int argc, char **argv);
 int cmd_prune(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_save(int argc, char **argv);
+int cmd_restart(int argc, char **argv);
 
 /*
  * text.c: what is said, and how. Names that come from an image may have anything
@@ -38,6 +39,8 @@ enum escape {
 	FOR_JSON,
 	FOR_XML,
 };
+
+extern const char *tool_name;	/* what problem() begins with */
 
 void put_escaped(FILE *to, const char *text, enum escape how);
 __attribute__((format(printf, 1, 2)))
@@ -55,6 +58,12 @@ bool parse_number(const char *text, uint64_t *value);
 /* The option of all that open chains: the children of their argp. */
 extern const struct argp_child dir_children[];
 
+/* saving.c */
+bool parse_time(const char *text, double *seconds);
+const char *missed_text(unsigned int missed);
+const char *save_problem(char *text, size_t size, unsigned long pid, const char *dir, int error);
+pid_t prune_aside(const char *image, uint64_t keep);
+
 /* progress.c: long work says how far it is, on a terminal, and can be stopped. */
 struct progress {
 	const char	*what;
@@ -64,6 +73,7 @@ struct progress {
 	bool		visible;
 };
 
+void progress_hide(void);
 void progress_start(struct progress *p, const char *what, uint64_t total);
 bool progress_step(struct progress *p, uint64_t bytes);
 void progress_end(struct progress *p);

@@ -17,6 +17,7 @@ static const struct {
 	const char	*what;
 } commands[] = {
 	{ "save", cmd_save, "save another process, once or again and again" },
+	{ "restart", cmd_restart, "let a program go on from its image" },
 	{ "list", cmd_list, "which images a folder has, and which is the newest" },
 	{ "show", cmd_show, "what an image is, and how much of each class it has" },
 	{ "verify", cmd_verify, "check a chain: every image, every run, every byte" },

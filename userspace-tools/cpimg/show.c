@@ -201,6 +201,30 @@ static void text_moment(const struct cp_note *n)
 	printf("\n  %-10sregisters of %u\n", "threads", n->threads);
 }
 
+/* How many entries a note of CP_PROCESS has; it is not looked at closer. */
+static uint32_t table_size(const struct cpimg *img, uint32_t type)
+{
+	struct cpimg_elfnote en;
+	struct cp_table head;
+
+	if (!cpimg_find_note(img, CP_NOTE_OWNER, type, &en) || en.size < sizeof(head))
+		return 0;
+	memcpy(&head, en.desc, sizeof(head));
+	return head.nr;
+}
+
+static void text_restart(const struct shown *s)
+{
+	if (!(s->note->flags & CP_NOTE_PROCESS)) {
+		printf("  %-10sno: only memory and registers are in it\n", "restart");
+		return;
+	}
+	printf("  %-10syes: %u threads, %u mappings, %u descriptors of %u open files\n",
+	       "restart", table_size(s->img, CP_THREADS_TYPE),
+	       table_size(s->img, CP_VMAS_TYPE), table_size(s->img, CP_DESCRIPTORS_TYPE),
+	       table_size(s->img, CP_OPEN_TYPE));
+}
+
 static void text_range(const struct shown *s)
 {
 	const struct cp_note *n = s->note;
@@ -234,6 +258,7 @@ static void text_image(const struct shown *s)
 		printf(" (%u to itself)", n->own_pid);
 	printf("\n  %-10s%s\n", "time", time_text(n->realtime_ns, "%F %T", true, buf));
 	text_moment(n);
+	text_restart(s);
 	text_range(s);
 	printf("  %-10s%s, %d bits, pages of %" PRIu64 " bytes\n", "machine",
 	       machine_name(s->img), cpimg_bits(s->img), (uint64_t)n->page_size);
@@ -336,6 +361,7 @@ static void json_image(const struct shown *s, bool verbose)
 	json_text("time", time_text(n->realtime_ns, "%FT%T", false, buf));
 	json_number("monotonic_ns", n->monotonic_ns);
 	printf(", \"moment\": %s", n->flags & CP_NOTE_MOMENT ? "true" : "false");
+	printf(", \"restart\": %s", n->flags & CP_NOTE_PROCESS ? "true" : "false");
 	json_number("stop_ns", n->stop_ns);
 	json_number("threads", n->threads);
 	json_address("start", n->start);

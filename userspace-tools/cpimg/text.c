@@ -8,6 +8,8 @@
 
 #include "cmd.h"
 
+const char *tool_name = "cpimg";
+
 /* Bytes of the character at @s, or 0 if it is none, or one that controls. */
 static size_t char_length(const unsigned char *s)
 {
@@ -100,7 +102,7 @@ int problem(const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	fflush(stdout);
-	fputs("cpimg: ", stderr);
+	fprintf(stderr, "%s: ", tool_name);
 	put_escaped(stderr, text, FOR_TEXT);
 	fputc('\n', stderr);
 	return CMD_PROBLEM;

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <linux/cp_range.h>
 
@@ -33,7 +34,8 @@ enum cpimg_errcode {
 	CPIMG_ERR_NODATA,	/* no image has the bytes that were asked for */
 	CPIMG_ERR_MEMORY,	/* the caller's memory is not as it has to be */
 	CPIMG_ERR_LEFT,		/* it would not all be restored */
-	CPIMG_ERR_FILE,		/* a mapped file is another one, or has changed */
+	CPIMG_ERR_FILE,		/* a file is another one, or has changed */
+	CPIMG_ERR_PROCESS,	/* it cannot be restarted: not from this image, or not here */
 };
 
 /**
@@ -149,6 +151,7 @@ const char *cpimg_class_name(enum cpimg_class cls);
 const char *cpimg_reason_name(uint32_t reason);
 const char *cpimg_hole_name(uint32_t reason);
 const char *cpimg_skip_name(uint32_t reason);
+const char *cpimg_refused_name(uint32_t refused);
 
 /*
  * A chain: image 0 is the full one, the last the one that was asked for
@@ -283,6 +286,32 @@ struct cp_restored {
 
 int cp_restore(const struct cpimg_chain *chain, size_t index, void *start,
 	       void *end, struct cp_restored *done, struct cpimg_error *err);
+
+/*
+ * A process from its image
+ */
+
+/* Hard limits (setrlimit(2)) that are lower here than they were stay so: else an error. */
+#define CP_RESTART_LIMITS	1
+
+/**
+ * struct cp_restart - what cp_restart() may do, and did
+ * @size: in: bytes of this structure, as the caller knows it
+ * @flags: in: CP_RESTART_*
+ * @threads: how many threads it has
+ * @cut: how many files were cut back to what they were
+ * @data: bytes of memory that were read
+ */
+struct cp_restart {
+	size_t		size;
+	unsigned int	flags;
+	unsigned int	threads;
+	unsigned int	cut;
+	uint64_t	data;
+};
+
+pid_t cp_restart(const struct cpimg_chain *chain, size_t index, struct cp_restart *how,
+		 struct cpimg_error *err);
 
 #ifdef __cplusplus
 }

@@ -84,4 +84,13 @@ bool cpimg_memory(const struct cpimg *img, cpimg_memory_fn *fn, const void *arg)
 bool cpimg_chain_memory(const struct cpimg_chain *chain, cpimg_memory_fn *fn,
 			const void *arg);
 
+/* space.c: a pid namespace, in which an image can have its process ids again */
+int cpimg_space(int (*inside)(void *arg), void *arg, struct cpimg_error *err);
+void cpimg_space_child(void);
+int cpimg_space_signals(void);
+int cpimg_space_next(int signals);
+pid_t cpimg_space_reap(pid_t program, int *status);
+int cpimg_space_wait(pid_t program);
+_Noreturn void cpimg_end_as(int status);
+
 #endif /* LIBCPIMG_INTERNAL_H */

@@ -86,3 +86,49 @@ const char *cpimg_skip_name(uint32_t reason)
 		return "unknown reason";
 	return names[reason];
 }
+
+/** cpimg_refused_name() - why a program cannot be restarted from an image */
+const char *cpimg_refused_name(uint32_t refused)
+{
+	static const char *const names[] = {
+		[CP_REFUSED_NOTHING]	= "it can be restarted",
+		[CP_REFUSED_BUSY]	= "a thread did not stand still in time",
+		[CP_REFUSED_TRACED]	= "a debugger has a thread of it",
+		[CP_REFUSED_VFORK]	= "a thread waits for the child of a vfork()",
+		[CP_REFUSED_SHARED]	= "another process uses its memory",
+		[CP_REFUSED_CHILDREN]	= "it has a child process",
+		[CP_REFUSED_LEADER]	= "its first thread has ended",
+		[CP_REFUSED_THREADS]	= "it has more threads than there was room for",
+		[CP_REFUSED_ABI]	= "it is not a 64-bit program of x86-64",
+		[CP_REFUSED_SECCOMP]	= "a thread of it is under seccomp",
+		[CP_REFUSED_SCHED]	= "a thread of it is scheduled by deadlines, or by BPF",
+		[CP_REFUSED_PERF]	= "a thread of it counts events by perf",
+		[CP_REFUSED_UPROBE]	= "it has uprobes",
+		[CP_REFUSED_SHSTK]	= "a thread of it has a shadow stack",
+		[CP_REFUSED_LDT]	= "it has an LDT, or I/O ports",
+		[CP_REFUSED_LAM]	= "it has tagged addresses",
+		[CP_REFUSED_PENDING]	= "too many signals wait for it",
+		[CP_REFUSED_TIMER]	= "a timer of it cannot be set again",
+		[CP_REFUSED_SYSV_SEM]	= "it has SysV semaphores to undo",
+		[CP_REFUSED_SYSV_SHM]	= "it has SysV shared memory",
+		[CP_REFUSED_MAPPING]	= "it has device memory, or the like",
+		[CP_REFUSED_LEFT_OUT]	= "the image leaves out memory that it may read",
+		[CP_REFUSED_GUARDED]	= "memory that is not readable has contents",
+		[CP_REFUSED_UFFD]	= "memory of it is under userfaultfd",
+		[CP_REFUSED_DELETED]	= "a file that it has mapped has no name any more",
+		[CP_REFUSED_AIO]	= "it has an AIO context",
+		[CP_REFUSED_IO_URING]	= "it has an io_uring",
+		[CP_REFUSED_SOCKET]	= "it has a socket",
+		[CP_REFUSED_DEVICE]	= "it has a device open",
+		[CP_REFUSED_KIND]	= "it has an epoll, inotify or pidfd descriptor, or the like",
+		[CP_REFUSED_UNLINKED]	= "it has a file open that has no name any more",
+		[CP_REFUSED_PIPE]	= "another process has the other end of a pipe",
+		[CP_REFUSED_LOCK]	= "it has a file lock or lease",
+		[CP_REFUSED_FILES]	= "not all threads share the same descriptors and folders",
+		[CP_REFUSED_NAME]	= "a file name cannot be told, or is too long",
+	};
+
+	if (refused >= sizeof(names) / sizeof(names[0]) || !names[refused])
+		return "for a reason that is newer than this library";
+	return names[refused];
+}
