@@ -77,8 +77,8 @@ ok "--every --keep: till it ends"
 ok "--every: three moments and more"
 left=$(images)
 echo "# $left images are left"
-[ "$left" -ge 1 ] && [ "$left" -le 4 ]
-ok "--keep: no more images than that, and the last two"
+[ "$left" -ge 3 ] && [ "$left" -lt 6 ]
+ok "--keep: not twice as many images"
 newest=$(find "$folder" -name '*-cp*' | sort -V | tail -n 1)
 saw=$RUN_DIR/verify
 "$cpimg" verify "$newest" >"$saw" 2>&1

@@ -36,6 +36,7 @@ struct writer {
 	uint64_t		names_size;
 	struct cp_span		*areas;		/* that the new image knows of */
 	size_t			nr_areas;
+	const struct cpimg	*process;	/* a restart takes all files that it has mapped */
 };
 
 /* A file of the CP_FILES note. */
@@ -150,11 +151,11 @@ static int add_file(struct writer *w, const struct cpimg_mapped *m, uint32_t *in
 }
 
 /*
- * A run that has no bytes because a file has them, or has not: which file goes into
- * the new image, too. *@goes_on: it is the same mapping as that of the run before.
+ * A run that has no bytes because a file has them, or has not: which file, as @img says,
+ * goes into the new image, too. *@goes_on: it is the same mapping as that of the run before.
  */
-static int add_maps(struct writer *w, const struct cpimg_piece *p, bool *goes_on,
-		    struct cpimg_error *err)
+static int add_maps(struct writer *w, const struct cpimg *img,
+		    const struct cpimg_piece *p, bool *goes_on, struct cpimg_error *err)
 {
 	struct cpimg_mapped m;
 
@@ -163,7 +164,7 @@ static int add_maps(struct writer *w, const struct cpimg_piece *p, bool *goes_on
 		struct cp_map map = { .start = at };
 		void *maps;
 
-		if (!cpimg_mapped_file(p->img, at, &m))
+		if (!cpimg_mapped_file(img, at, &m))
 			return 0;
 		map.end = m.end < p->end ? m.end : p->end;
 		map.offset = m.offset + (at - m.start);
@@ -216,7 +217,9 @@ static int writer_add(struct writer *w, const struct cpimg_piece *piece, bool me
 	struct cpimg_run *last = w->nr_runs ? &w->runs[w->nr_runs - 1] : NULL;
 	uint64_t most = w->bits == 32 ? UINT32_MAX : UINT64_MAX;	/* p_memsz */
 
-	if (has_file(piece) && add_maps(w, piece, &merge, err))
+	if (has_file(piece) && add_maps(w, piece->img, piece, &merge, err))
+		return -1;
+	if (!has_file(piece) && w->process && add_maps(w, w->process, piece, &merge, err))
 		return -1;
 	if (merge && last && last->end == piece->start && last->cls == piece->cls &&
 	    last->reason == piece->reason && last->prot == piece->prot &&
@@ -264,7 +267,7 @@ static struct cp_note new_note(const struct writer *w, const struct view *of)
 	n.end = w->areas[w->nr_areas - 1].end;
 	n.nr_areas = w->nr_areas;
 	if (!same_areas(w, view_image(of)))
-		n.flags &= ~(uint64_t)CP_NOTE_MOMENT;
+		n.flags &= ~(uint64_t)(CP_NOTE_MOMENT | CP_NOTE_PROCESS);
 	if (n.kind == CP_KIND_INCREMENTAL)
 		n.reason = CPIMG_REASON_FLATTENED;
 	n.kind = CP_KIND_FULL;
@@ -621,6 +624,7 @@ int write_flat(struct view *v, struct new_file *f, struct cpimg_error *err)
 	struct writer w = {
 		.fd = f->fd, .path = f->path, .bits = cpimg_bits(like),
 		.at = cpimg_note(like)->page_size, .buf = malloc(PIECE),
+		.process = cpimg_note(like)->flags & CP_NOTE_PROCESS ? like : NULL,
 	};
 	struct progress progress;
 	struct cpimg *img;

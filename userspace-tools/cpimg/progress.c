@@ -6,6 +6,7 @@
 
 #include "cmd.h"
 
+static bool hidden;
 static volatile sig_atomic_t stopped;
 
 static void on_signal(int sig)
@@ -34,6 +35,12 @@ static double now(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
+/* For a process in the background: a terminal is others'. */
+void progress_hide(void)
+{
+	hidden = true;
+}
+
 /**
  * progress_start() - begin with something
  * @p: for the other functions
@@ -44,7 +51,7 @@ void progress_start(struct progress *p, const char *what, uint64_t total)
 {
 	*p = (struct progress) {
 		.what = what, .total = total, .shown = now(),
-		.visible = isatty(STDERR_FILENO),
+		.visible = !hidden && isatty(STDERR_FILENO),
 	};
 }
 

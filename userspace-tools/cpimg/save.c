@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,7 +31,10 @@ struct save {
 	bool		full, loose, direct, quiet;
 
 	int		pidfd, folder;
-	unsigned long	images;		/* since the chain was made shorter */
+	char		newest[CP_NAME_SIZE];
+	unsigned long	images;		/* of the chain, no more than that */
+	bool		counted;	/* that is how many there are, not only our own */
+	pid_t		pruner;		/* makes the chain shorter */
 };
 
 static volatile sig_atomic_t ended;
@@ -41,63 +45,12 @@ static void on_signal(int sig)
 	ended = 1;
 }
 
-/* "10", "10s", "5m", "2h": seconds */
-static bool parse_time(const char *text, double *seconds)
-{
-	char *end;
-
-	*seconds = strtod(text, &end);
-	if (end == text || !(*seconds > 0) || *seconds > 1e9)
-		return false;
-	switch (*end) {
-	case 'h':
-		*seconds *= 60;
-		/* fall through */
-	case 'm':
-		*seconds *= 60;
-		/* fall through */
-	case 's':
-		end++;
-	}
-	return !*end;
-}
-
-static const char *missed_text(unsigned int missed)
-{
-	static const char *const why[] = {
-		[CP_MISSED_NOTHING]	= "",
-		[CP_MISSED_POOL]	= "more had changed than may be copied",
-		[CP_MISSED_TIME]	= "it would have stood still for too long",
-		[CP_MISSED_BROKEN]	= "a thread could not be held so long",
-		[CP_MISSED_READ]	= "a page had to be read from a disk",
-		[CP_MISSED_MEMORY]	= "memory was short",
-		[CP_MISSED_TRACKING]	= "its changes could not be tracked this time",
-	};
-
-	return missed < sizeof(why) / sizeof(*why) && why[missed] ? why[missed] :
-	       "for a reason that is newer than cpimg";
-}
-
 static int cannot_save(const struct save *s, int error)
 {
-	unsigned long pid = s->pid;
+	char text[1024];
 
-	switch (error) {
-	case ENOSYS:
-		return problem("this kernel has no cp_checkpoint()");
-	case EPERM:
-		return problem("process %lu: may not be looked at; it takes what ptrace(2) takes: the same user, or root",
-			       pid);
-	case ESRCH:
-		return problem("process %lu: is gone, or has become another program", pid);
-	case EOPNOTSUPP:
-		return problem("process %lu: its changes cannot be tracked, so it has no moment; --loose does without",
-			       pid);
-	case EEXIST:
-		return problem("%s: an image of process %lu with the next number is there already",
-			       s->dir, pid);
-	}
-	return problem("process %lu: saving it in %s: %s", pid, s->dir, strerror(error));
+	save_problem(text, sizeof(text), s->pid, s->dir, error);
+	return problem("%s%s", text, error == EOPNOTSUPP ? "; --loose does without" : "");
 }
 
 static void say(const struct save *s, const struct cp_result *r)
@@ -133,26 +86,76 @@ static int take(struct save *s, struct cp_result *r)
 	if (cp_checkpoint(&args, sizeof(args)))
 		return errno;
 	s->images += r->images;
+	memcpy(s->newest, r->name, sizeof(s->newest));
+	s->newest[sizeof(s->newest) - 1] = 0;
 	return 0;
 }
 
-/* Leave so many images, in a process of its own: it goes through all of them. */
-static int shorten(struct save *s, const struct cp_result *r)
+/* How many images the chain has: those that were found, too. */
+static int count_chain(struct save *s, const char *path)
 {
-	char path[4096], keep[32];
-	char *argv[] = { "cpimg prune", "--keep", keep, path, NULL };
-	int n;
+	struct cpimg_error err;
+	struct cpimg_chain *chain = cpimg_chain_open(path, NULL, 0, &err);
 
-	if (!s->keep || s->images <= s->keep)
+	if (!chain)
+		return problem_of(&err);
+	s->images = cpimg_chain_length(chain);
+	s->counted = true;
+	cpimg_chain_close(chain);
+	return CMD_OK;
+}
+
+/* The process that makes the chain shorter, if it has ended, or once it has. */
+static int pruned(struct save *s, int how)
+{
+	int status;
+
+	if (s->pruner <= 0 || waitpid(s->pruner, &status, how) != s->pruner)
 		return CMD_OK;
-	n = snprintf(path, sizeof(path), "%s/%s", s->dir, r->name);
+	s->pruner = 0;
+	s->counted = false;
+	if (!WIFEXITED(status))
+		return problem("%s: making the chain shorter: killed by signal %d", s->dir,
+			       WTERMSIG(status));
+	return WEXITSTATUS(status);
+}
+
+/*
+ * Leave so many images, when there are twice as many: each time all of the chain is read
+ * and a full image written.
+ */
+static int shorten(struct save *s)
+{
+	char path[4096];
+	int n, status = pruned(s, WNOHANG);
+
+	if (!s->keep || s->pruner > 0 || (s->counted && s->images < 2 * s->keep))
+		return status;
+	n = snprintf(path, sizeof(path), "%s/%s", s->dir, s->newest);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return problem("%s: the name is too long", s->dir);
-	snprintf(keep, sizeof(keep), "%llu", (unsigned long long)s->keep);
-	if (cmd_prune(4, argv))
+	/* again if it is known: there may be a new chain by now */
+	if (count_chain(s, path))
 		return CMD_PROBLEM;
-	s->images = s->keep;
-	return CMD_OK;
+	if (s->images < 2 * s->keep)
+		return status;
+	s->pruner = prune_aside(path, s->keep);
+	if (s->pruner < 0)
+		return problem("%s: making the chain shorter: %s", s->dir, strerror(errno));
+	return status;
+}
+
+/* At the end: what was begun is finished, and done again for what came meanwhile. */
+static int shorten_last(struct save *s)
+{
+	int status;
+
+	if (ended && s->pruner > 0)
+		kill(s->pruner, SIGTERM);
+	status = pruned(s, 0);
+	if (!ended && s->newest[0])
+		status |= shorten(s) | pruned(s, 0);
+	return status;
 }
 
 /* One image, or two. CMD_OK, CMD_PROBLEM, or -1: the program has ended. */
@@ -168,7 +171,7 @@ static int save_once(struct save *s)
 	say(s, &r);
 	if (r.missed == CP_MISSED_ERROR)
 		return cannot_save(s, r.error);
-	return shorten(s, &r);
+	return shorten(s);
 }
 
 /* Wait till it is time. False: the program, or cpimg, is to end. */
@@ -205,7 +208,7 @@ static int save_on(struct save *s)
 		if (status)
 			worst = status;
 		/* Of a process that may not be looked at nothing is to be expected later. */
-		if (status && !s->images)
+		if (status && !s->newest[0])
 			break;
 		s->full = false;
 		next.tv_sec += (time_t)s->every;
@@ -222,7 +225,7 @@ static int save_on(struct save *s)
 static const struct argp_option options[] = {
 	{ "dir", 'd', "FOLDER", 0, "where the images go (the working directory)", 0 },
 	{ "every", 'e', "TIME", 0, "again and again, till the program ends: 30, 10m, 2h", 0 },
-	{ "keep", 'k', "N", 0, "leave a chain of N images, as 'cpimg prune' does", 0 },
+	{ "keep", 'k', "N", 0, "of 2 N images in the chain leave N, as 'cpimg prune' does", 0 },
 	{ "full", 'f', 0, 0, "begin with a full image, even if there is a chain", 0 },
 	{ "loose", 'l', 0, 0, "not one moment: the program does not stand still for it", 0 },
 	{ "stop", 's', "MS", 0, "it may stand still for so many milliseconds (1000)", 0 },
@@ -305,6 +308,8 @@ int cmd_save(int argc, char **argv)
 		signal(SIGTERM, on_signal);
 		status = save_on(&s);
 	}
+	if (shorten_last(&s))
+		status = CMD_PROBLEM;
 	if (s.pidfd >= 0)
 		close(s.pidfd);
 	close(s.folder);
