@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One image, made safe, in a process of its own: process 1 has to hear of signals
+ * meanwhile, and by killing this one it ends a save that takes too long. What is needed no
+ * longer goes only when the new image is on the disk.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cprun.h"
+
+#define LEAST_POOL	(64ULL << 20)	/* what the kernel takes by itself */
+
+/* For pages that the program changes while it is saved: a quarter of what is free. */
+static uint64_t pool_bytes(void)
+{
+	FILE *from = fopen("/proc/meminfo", "re");
+	unsigned long long kib = 0;
+	char line[128];
+
+	while (from && fgets(line, sizeof(line), from)) {
+		if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
+			break;
+	}
+	if (from)
+		fclose(from);
+	return higher(kib * 1024 / 4, LEAST_POOL);
+}
+
+static int take(const struct saving *s, struct cp_result *r)
+{
+	struct cp_args args = {
+		.flags = (s->full ? 0 : CP_INCREMENTAL) | CP_MOMENT | CP_PROCESS,
+		.pidfd = s->pidfd,
+		.dirfd = s->job->folder_fd,
+		.max_stop_ns = CP_MAX_STOP_NS,
+		.max_bytes = pool_bytes(),
+		.result = (uintptr_t)r,
+		.result_size = sizeof(*r),
+	};
+
+	memset(r, 0, sizeof(*r));
+	return cp_checkpoint(&args, sizeof(args)) ? errno : 0;
+}
+
+/**
+ * check_kernel() - can this kernel save what a restart takes?
+ *
+ * Return: 0, or the errno that says no.
+ */
+int check_kernel(void)
+{
+	/* without a folder it gets no further than to the flags */
+	struct cp_args args = {
+		.flags = CP_INCREMENTAL | CP_MOMENT | CP_PROCESS,
+		.pidfd = -1,
+		.dirfd = -1,
+	};
+
+	if (!cp_checkpoint(&args, sizeof(args)) || errno == EBADF)
+		return 0;
+	return errno;
+}
+
+/* Its memory is saved, with all that a restart takes. */
+bool is_restartable(const struct saved *s)
+{
+	return !s->error && s->r.missed != CP_MISSED_ERROR && s->r.flags & CP_PROCESS;
+}
+
+/* It is on the disk; where that is memory, there is no more to be had. */
+bool is_safe(const struct saved *s)
+{
+	return is_restartable(s) && (!s->sync_error || s->sync_error == EOPNOTSUPP);
+}
+
+static char *image_path(const struct job *job, const char *name)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s", job->folder, name) < 0 ? NULL : path;
+}
+
+/* The image, and its parents that are not safe yet; then the folder. 0, or the errno. */
+static int make_safe(const struct saving *s, const struct cp_result *r)
+{
+	int error = 0;
+
+	for (uint64_t n = s->synced; n <= r->n; n++) {
+		char name[CP_NAME_SIZE], *path;
+
+		snprintf(name, sizeof(name), "%d-cp%llu", s->program, (unsigned long long)n);
+		path = image_path(s->job, name);
+		if (!path)
+			return ENOMEM;
+		/* an older one may have gone: it was made part of a newer one */
+		if (cp_sync_path(path) && (errno != ENOENT || n == r->n))
+			error = errno;
+		free(path);
+	}
+	return cp_sync_path(s->job->folder) && !error ? errno : error;
+}
+
+/* "2-cp7": 7 */
+static bool number_of(const char *name, uint64_t *n)
+{
+	const char *dash = strstr(name, "-cp");
+
+	if (!dash || dash == name || strspn(name, "0123456789") != (size_t)(dash - name))
+		return false;
+	return parse_number(dash + 3, n) && !dash[3 + strspn(dash + 3, "0123456789")];
+}
+
+/* Of this generation, what is before the chain. */
+static void remove_before(const struct job *job, uint64_t first)
+{
+	DIR *dir = opendir(job->folder);
+	struct dirent *entry;
+	uint64_t n;
+
+	while (dir && (entry = readdir(dir))) {
+		if (number_of(entry->d_name, &n) && n < first &&
+		    unlinkat(dirfd(dir), entry->d_name, 0))
+			problem("%s/%s: removing: %s", job->folder, entry->d_name,
+				strerror(errno));
+	}
+	if (dir)
+		closedir(dir);
+}
+
+/* How long the chain is, and its bytes. Only headers are read. */
+static void look_at_chain(const struct saving *s, struct saved *out, uint64_t *first)
+{
+	char *path = image_path(s->job, out->r.name);
+	struct cpimg_error err = { .text = "no memory" };
+	struct cpimg_chain *chain = path ? cpimg_chain_open(path, NULL, 0, &err) : NULL;
+
+	free(path);
+	if (!chain) {
+		problem_of(&err);
+		return;
+	}
+	out->length = cpimg_chain_length(chain);
+	for (size_t i = out->length; i--;) {
+		const struct cpimg *img = cpimg_chain_image(chain, i);
+
+		*(i ? &out->rest : &out->full) += cpimg_file_size(img);
+		if (!(cpimg_note(img)->flags & CP_NOTE_PROCESS))
+			continue;
+		if (++out->restartable == s->job->keep)
+			out->keep = out->length - i;
+	}
+	*first = cpimg_note(cpimg_chain_image(chain, 0))->n;
+	cpimg_chain_close(chain);
+}
+
+/**
+ * save() - make an image, and make it safe
+ * @s: what is to be done
+ * @out: what came of it
+ */
+void save(const struct saving *s, struct saved *out)
+{
+	uint64_t first = 0;
+
+	memset(out, 0, sizeof(*out));
+	out->error = take(s, &out->r);
+	if (out->error)
+		return;
+	out->r.name[CP_NAME_SIZE - 1] = 0;
+	/* what it does from here on is lost: let it do nothing that others see */
+	if (s->last && is_restartable(out))
+		kill(s->program, SIGSTOP);
+	out->sync_error = make_safe(s, &out->r);
+	look_at_chain(s, out, &first);
+	/* two: should this one be damaged, there is another to go back to */
+	if (s->remove && out->restartable >= 2 && is_safe(out)) {
+		remove_before(s->job, first);
+		job_remove_older(s->job);
+	}
+}
