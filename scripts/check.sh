@@ -15,7 +15,7 @@ mkdir -p "$out"
 
 check_shell() {
 	(cd "$top" && shellcheck -x -P SCRIPTDIR scripts/*.sh .ci/run userspace-tests/*/*.t \
-		userspace-tests/lib/*.sh userspace-tools/completion/cpimg) >"$out/shellcheck" 2>&1 || true
+		userspace-tests/lib/*.sh userspace-tools/completion/* userspace-tools/examples/*.sbatch) >"$out/shellcheck" 2>&1 || true
 	verdict "shellcheck of the scripts" "$out/shellcheck"
 }
 

@@ -3,7 +3,7 @@
 # Which file is a test, and which another program; for the Makefile here and for the
 # one above. A test is a NAME.c or NAME.t of a room; README says what each room promises.
 
-rooms	:= saved changed moment trust images oracle bench harness
+rooms	:= saved changed moment restart trust images oracle bench harness
 
 rooms-in := $(filter-out ./,$(dir $(lastword $(MAKEFILE_LIST))))
 rooms-has = $(patsubst $(rooms-in)%,%,$(wildcard $(addprefix $(rooms-in),$(1))))

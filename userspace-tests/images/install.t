@@ -13,10 +13,10 @@ plan 9
 rm -rf "$dest"
 make -C "$tools" OUT="$RUN_DIR/tools" DESTDIR="$dest" PREFIX=/opt/x install >"$saw" 2>&1
 ok "make install, with DESTDIR and PREFIX"
-for file in bin/cpimg lib/libcpimg.a lib/pkgconfig/libcpimg.pc include/cpimg.h include/cp_range.h \
-	include/linux/cp_range.h share/man/man1/cpimg.1 share/man/man2/inc_cp_range.2 share/man/man2/cp_checkpoint.2 \
+for file in bin/cpimg bin/cprun lib/libcpimg.a lib/pkgconfig/libcpimg.pc include/cpimg.h include/cp_range.h \
+	include/linux/cp_range.h share/man/man1/cpimg.1 share/man/man1/cprun.1 share/man/man2/inc_cp_range.2 share/man/man2/cp_checkpoint.2 \
 	share/man/man3/cp_restore.3 share/man/man3/cpimg_newest.3 share/man/man3/cp_image_name.3 share/man/man5/cp_image.5 \
-	share/bash-completion/completions/cpimg; do
+	share/bash-completion/completions/cpimg share/bash-completion/completions/cprun; do
 	[ -s "$dest/opt/x/$file" ] || echo "no $file"
 done >"$saw"
 [ ! -s "$saw" ] && [ "$(ls "$dest")" = opt ]
