@@ -254,20 +254,24 @@ void check_again(const struct cpimg *img, bool full)
 	}
 }
 
-/* Every page of the newest image's range, by way of the chain; or, without @compare, none. */
+/* Every page of the newest image's areas, by way of the chain; or, without @compare, none. */
 void check_chain(const struct cpimg_chain *c, bool compare)
 {
-	const struct cp_note *note = cpimg_note(cpimg_chain_image(c, cpimg_chain_length(c) - 1));
-	uint64_t arena_end = (uintptr_t)page_addr(opt.pages);
-	uint64_t start = note->start < (uintptr_t)ARENA ? (uintptr_t)ARENA : note->start;
-	uint64_t end = note->end > arena_end ? arena_end : note->end;
+	const uint64_t arena = (uintptr_t)ARENA, arena_end = (uintptr_t)page_addr(opt.pages);
+	const struct cp_span *area;
+	size_t count;
 
 	memset(left_to_file, 0, sizeof(left_to_file));
-	if (start >= end || !compare)
-		return;
-	model_settle((struct range) { (start - (uintptr_t)ARENA) / PAGE,
-				      (end - start) / PAGE });
-	check_range(c, start, end);
+	area = cpimg_areas(cpimg_chain_image(c, cpimg_chain_length(c) - 1), &count);
+	for (; compare && count; count--, area++) {
+		uint64_t start = area->start < arena ? arena : area->start;
+		uint64_t end = area->end > arena_end ? arena_end : area->end;
+
+		if (start >= end)
+			continue;
+		model_settle((struct range) { (start - arena) / PAGE, (end - start) / PAGE });
+		check_range(c, start, end);
+	}
 }
 
 /*

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The oracle's checkpoints: who makes them, and the chain that they should make. */
+#include <elf.h>
 #include <pthread.h>
 #include <sys/resource.h>
 
@@ -21,23 +22,23 @@ static struct caller {
 /* What another thread is asked to do. */
 static struct {
 	pthread_mutex_t	lock;
-	pthread_cond_t	asked;
+	pthread_cond_t	wanted;
 	pthread_cond_t	done;
 	unsigned int	who;		/* 0: nobody */
-	bool		incremental;
-	void		*start;
-	void		*end;
+	const struct asked *asked;
+	struct cp_result *result;
 	long		ret;
 	int		err;
 } call = {
 	.lock	= PTHREAD_MUTEX_INITIALIZER,
-	.asked	= PTHREAD_COND_INITIALIZER,
+	.wanted	= PTHREAD_COND_INITIALIZER,
 	.done	= PTHREAD_COND_INITIALIZER,
 };
 
 /* The chain as it should be. */
 static struct {
 	enum { NONE, BROKEN, VALID } state;
+	unsigned int	folder;
 	char		name[MAX_CHAIN + 8][64];
 	unsigned int	length;
 	unsigned long	bytes;
@@ -46,11 +47,6 @@ static struct {
 } chain;
 
 static unsigned long checkpoints;
-
-static long call_kernel(bool incremental, void *start, void *end)
-{
-	return incremental ? inc_cp_range(start, end) : cp_range(start, end);
-}
 
 static void *caller_thread(void *arg)
 {
@@ -61,8 +57,8 @@ static void *caller_thread(void *arg)
 	pthread_cond_broadcast(&call.done);
 	for (;;) {
 		while (call.who != me)
-			pthread_cond_wait(&call.asked, &call.lock);
-		call.ret = call_kernel(call.incremental, call.start, call.end);
+			pthread_cond_wait(&call.wanted, &call.lock);
+		call.ret = asked_call(call.asked, call.result);
 		call.err = errno;
 		call.who = 0;
 		pthread_cond_broadcast(&call.done);
@@ -85,18 +81,17 @@ void checkpoint_init(void)
 	}
 }
 
-static long call_by(unsigned int who, bool incremental, void *start, void *end)
+static long call_by(unsigned int who, const struct asked *asked, struct cp_result *result)
 {
 	long ret;
 
 	if (!who)
-		return call_kernel(incremental, start, end);
+		return asked_call(asked, result);
 	pthread_mutex_lock(&call.lock);
-	call.incremental = incremental;
-	call.start = start;
-	call.end = end;
+	call.asked = asked;
+	call.result = result;
 	call.who = who;
-	pthread_cond_broadcast(&call.asked);
+	pthread_cond_broadcast(&call.wanted);
 	while (call.who)
 		pthread_cond_wait(&call.done, &call.lock);
 	ret = call.ret;
@@ -151,9 +146,44 @@ static void count_image(const struct cpimg *img)
 		stats.incremental++;
 }
 
-static void check_image(const char *name, const struct caller *by,
-			unsigned int kind, unsigned int reason)
+/* The image looked at what was asked for, and at nothing else. */
+static void check_areas(const struct cpimg *img, const struct asked *asked)
 {
+	struct cp_span want[MOST_SPANS];
+	size_t nr = asked_areas(asked, want), count;
+	const struct cp_span *area = cpimg_areas(img, &count);
+
+	if (count != nr)
+		fail("%s: %zu areas, expected %zu", cpimg_path(img), count, nr);
+	for (size_t i = 0; i < nr; i++)
+		if (area[i].start != want[i].start || area[i].end != want[i].end)
+			fail("%s: area %zu is 0x%" PRIx64 " to 0x%" PRIx64 ", expected 0x%" PRIx64 " to 0x%" PRIx64,
+			     cpimg_path(img), i, (uint64_t)area[i].start,
+			     (uint64_t)area[i].end, (uint64_t)want[i].start,
+			     (uint64_t)want[i].end);
+}
+
+/* The callers and the writers; workers of io_uring are no threads of the program's. */
+static void check_threads(const struct cpimg *img, bool all)
+{
+	unsigned int threads = cpimg_note(img)->threads, found = 0;
+	unsigned int want = all ? NR_CALLERS + nr_writers : 1;
+	struct cpimg_elfnote elfnote;
+
+	for (size_t pos = 0; cpimg_next_note(img, &pos, &elfnote);)
+		found += elfnote.type == NT_PRSTATUS && !strcmp(elfnote.owner, "CORE");
+	if (threads != want || found != want)
+		fail("%s: %u threads, %u NT_PRSTATUS, expected %u", cpimg_path(img), threads,
+		     found, want);
+}
+
+/* Return: it is of one moment, as it says. */
+static bool check_image(const char *name, const struct caller *by,
+			unsigned int kind, unsigned int reason, const struct asked *asked)
+{
+	const struct cp_span *area;
+	size_t count;
+	bool moment;
 	struct cpimg_error err;
 	struct cpimg_chain *c;
 	const struct cpimg *img;
@@ -164,22 +194,30 @@ static void check_image(const char *name, const struct caller *by,
 		fail("%s", err.text);
 	img = cpimg_chain_image(c, cpimg_chain_length(c) - 1);
 	note = cpimg_note(img);
+	moment = note->flags & CP_NOTE_MOMENT;
 	check_note(img, by, kind, reason);
+	check_areas(img, asked);
+	if (moment || asked->way == WAY_PARENT || !(asked->flags & CP_MOMENT))
+		check_threads(img, moment || asked->way == WAY_PARENT);
 	count_image(img);
 	check_chain(c, !(checkpoints % opt.every));
-	writers_check(c, note->start, note->end);
+	area = cpimg_areas(img, &count);
+	for (size_t i = 0; i < count; i++)
+		writers_check(c, area[i].start, area[i].end, moment);
 	check_again(img, kind == CP_KIND_FULL);
 	memcpy(chain.last_id, note->id, CP_ID_SIZE);
 	chain.bytes += cpimg_file_size(img);
 	cpimg_chain_close(c);
+	return moment;
 }
 
-static unsigned int expect(const struct caller *by, bool incremental)
+static unsigned int expect(const struct caller *by, const struct asked *asked)
 {
-	return !incremental ? CP_REASON_CP_RANGE :
+	return !(asked->flags & CP_INCREMENTAL) ? CP_REASON_CP_RANGE :
 	       !by->n ? CP_REASON_FIRST :
 	       chain.state == NONE ? CP_REASON_NO_CHAIN :
 	       chain.state == BROKEN ? CP_REASON_BROKEN :
+	       chain.folder != asked->folder ? CP_REASON_OTHER_FOLDER :
 	       chain.gone ? CP_REASON_PARENT_GONE : CP_REASON_CHAIN;
 }
 
@@ -204,23 +242,15 @@ static bool gave_up(const char *name)
 	return !tracked;
 }
 
-static void take(unsigned int who, bool incremental, void *start, void *end)
+/* One image of a call, the one after the chain's last. Return: it is of one moment. */
+static bool take_image(struct caller *by, unsigned int reason, const struct asked *asked)
 {
-	struct caller *by = &callers[who];
-	unsigned int reason = expect(by, incremental);
 	unsigned int kind = reason == CP_REASON_CHAIN ? CP_KIND_INCREMENTAL :
 			    CP_KIND_FULL;
 	char name[64];
+	bool moment;
 
-	trace(incremental ? "inc_cp_range" : "cp_range", (uintptr_t)start,
-	      (uintptr_t)end, who);
-	writers_before();
-	if (call_by(who, incremental, start, end))
-		fail("%s(%p, %p) by thread %u: %s", incremental ? "inc_cp_range" :
-		     "cp_range", start, end, who, strerror(errno));
-	writers_after();
-	checkpoints++;
-	snprintf(name, sizeof(name), "/tmp/%d-cp%lu", by->tid, by->n);
+	asked_name(name, asked->folder, by->tid, by->n);
 	if (gave_up(name)) {
 		reason = CP_REASON_NO_TRACKING;
 		kind = CP_KIND_FULL;
@@ -229,10 +259,69 @@ static void take(unsigned int who, bool incremental, void *start, void *end)
 		remove_chain();
 		model_touch_all();
 	}
-	check_image(name, by, kind, reason);
+	moment = check_image(name, by, kind, reason, asked);
 	strcpy(chain.name[chain.length++], name);
+	chain.folder = asked->folder;
 	chain.state = reason == CP_REASON_NO_TRACKING ? NONE : VALID;
 	by->n++;
+	return moment;
+}
+
+/* What cp_checkpoint() said of the newest image, which is the chain's last. */
+static void check_result(const struct caller *by, const struct asked *asked,
+			 const struct cp_result *result, bool moment)
+{
+	const char *name = strrchr(chain.name[chain.length - 1], '/') + 1;
+	uint64_t may = CP_INCREMENTAL | (asked->flags & (CP_MOMENT | CP_DIRECT));
+	bool missed = asked->flags & CP_MOMENT && !moment;
+
+	if (result->n + 1 != by->n || strcmp(result->name, name) ||
+	    memcmp(result->id, chain.last_id, CP_ID_SIZE))
+		fail("the result is of %s, %" PRIu64 ", and the newest image is %s",
+		     result->name, (uint64_t)result->n, name);
+	if (result->flags & ~may || !(result->flags & CP_MOMENT) == moment)
+		fail("%s: flags 0x%" PRIx64 " of 0x%" PRIx64 ", moment %d", name,
+		     (uint64_t)result->flags, asked->flags, moment);
+	if (!result->missed == missed || result->error ||
+	    (result->missed == CP_MISSED_TRACKING) != (missed && chain.state == NONE))
+		fail("%s: missed for %u, error %u, moment %d", name, result->missed,
+		     result->error, moment);
+	/* One before the moment, and three tries of that. */
+	if (result->images < (chain.state == NONE || !(asked->flags & CP_MOMENT) ? 1 : 2) ||
+	    result->images > (asked->flags & CP_MOMENT ? 4 : 1))
+		fail("%s: %u images", name, result->images);
+	stats.moments_asked += !!(asked->flags & CP_MOMENT);
+	stats.moments += moment;
+}
+
+static void take(unsigned int who, const struct asked *asked)
+{
+	static const char *const way[] = { "cp_range", "cp_checkpoint", "by the parent" };
+	struct caller *by = &callers[who];
+	unsigned int reason = expect(by, asked);
+	struct cp_result result = { .images = 1 };
+	bool moment = false;
+
+	trace(way[asked->way], asked->flags, asked->folder * 256 + asked->nr * 16 + who,
+	      asked->max_stop_ns);
+	for (unsigned int i = 0; i < asked->nr; i++)
+		trace("  of", asked->span[i].start, asked->span[i].end, asked->max_bytes);
+	writers_before();
+	if (call_by(who, asked, &result))
+		fail("%s, flags 0x%" PRIx64 ", by thread %u: %s", way[asked->way],
+		     asked->flags, who, strerror(errno));
+	writers_after();
+	checkpoints++;
+	for (unsigned int i = 0; i < result.images; i++) {
+		if (moment)
+			fail("%s, one of %u, is of one moment", chain.name[chain.length - 1],
+			     result.images);
+		moment = take_image(by, i ? CP_REASON_CHAIN : reason, asked);
+	}
+	if (asked->way != WAY_RANGE)
+		check_result(by, asked, &result, moment);
+	stats.asked += asked->way == WAY_OWN;
+	stats.by_parent += asked->way == WAY_PARENT;
 	check_leave_out((struct range) { 0, 0 });
 }
 
@@ -242,48 +331,116 @@ static bool time_for_full(struct rng *r)
 	       chance(r, 16);
 }
 
-static unsigned char *arena_end(void)
+static struct cp_span all_of_it(void)
 {
-	return page_addr(MAX_PAGES) + writers_pages * PAGE;
+	return (struct cp_span) {
+		(uintptr_t)ARENA,
+		(uintptr_t)page_addr(MAX_PAGES) + writers_pages * PAGE,
+	};
+}
+
+/* To the byte; it ends in the arena, or with all that is written to. */
+static struct cp_span a_part(struct rng *r)
+{
+	unsigned char *start = ARENA + below(r, opt.pages * PAGE);
+
+	return (struct cp_span) {
+		(uintptr_t)start,
+		(uintptr_t)start + 1 + below(r, page_addr(opt.pages) - start),
+	};
+}
+
+static struct asked ask_range(bool incremental, struct cp_span span)
+{
+	return (struct asked) {
+		.way = WAY_RANGE, .flags = incremental ? CP_INCREMENTAL : 0,
+		.nr = 1, .span = { span },
+	};
 }
 
 void checkpoint(struct rng *r)
 {
-	unsigned char *start = ARENA, *end = arena_end();
 	unsigned int who = chance(r, 4) ? 1 + below(r, NR_CALLERS - 1) : 0;
-	bool full = time_for_full(r);
+	struct asked asked = ask_range(!time_for_full(r), all_of_it());
 
-	/* A part, to the byte, but never in two ends of a page. */
-	if (!opt.plain && chance(r, 3)) {
-		start = ARENA + below(r, opt.pages * PAGE);
-		end = start + 1 + below(r, page_addr(opt.pages) - start);
+	if (!opt.plain && chance(r, 3))
+		asked.span[0] = a_part(r);
+	take(who, &asked);
+}
+
+/* What CP_MOMENT may be told besides; most often it is to succeed. */
+static void ask_limits(struct rng *r, struct asked *asked)
+{
+	asked->flags |= CP_MOMENT;
+	if (chance(r, 8))
+		asked->max_stop_ns = 1 + below(r, 1U << below(r, 24));
+	if (chance(r, 8))
+		asked->max_bytes = 1 + below(r, 1U << below(r, 24));
+}
+
+/* By cp_checkpoint(): of the caller, or of its parent. Return: false if it is not there. */
+bool checkpoint_asked(struct rng *r, enum way way)
+{
+	struct asked asked = ask_range(!time_for_full(r), all_of_it());
+	unsigned int who = 0;
+
+	if (!asked_can(way))
+		return false;
+	asked.way = way;
+	if (way == WAY_OWN && chance(r, 4))
+		who = 1 + below(r, NR_CALLERS - 1);
+	if (!opt.plain && chance(r, 2)) {
+		asked.nr = 1 + below(r, MOST_SPANS);
+		for (unsigned int i = 0; i < asked.nr; i++)
+			asked.span[i] = a_part(r);
+		/* Where the threads write */
+		if (chance(r, 2)) {
+			asked.span[0].end = all_of_it().end;
+			asked.span[0].start = asked.span[0].end - 1 - writers_pages * PAGE;
+		}
 	}
-	take(who, !full, start, end);
+	if (chance(r, 2))
+		ask_limits(r, &asked);
+	if (chance(r, 8))
+		asked.flags |= CP_DIRECT;
+	/* Most often where the chain is: another folder makes a full image. */
+	asked.folder = chain.folder;
+	if (chance(r, 12))
+		asked.folder = below(r, NR_FOLDERS);
+	if (!asked_has(asked.folder))
+		asked.folder = FOLDER_TMP;
+	take(who, &asked);
+	return true;
 }
 
 /* Of everything, by the main thread. */
 void checkpoint_all(void)
 {
-	take(0, chain.length < MAX_CHAIN && chain.bytes < MAX_CHAIN_BYTES, ARENA,
-	     arena_end());
+	struct asked asked = ask_range(chain.length < MAX_CHAIN &&
+				       chain.bytes < MAX_CHAIN_BYTES, all_of_it());
+
+	take(0, &asked);
 }
 
 /* One that fails half-way, or not if the image is small. */
 void checkpoint_with_limit(struct rng *r)
 {
 	struct rlimit old, limit;
-	unsigned char *end = arena_end();
-	bool full = chance(r, 3);
+	struct asked asked = ask_range(!chance(r, 3), all_of_it());
 	struct caller *by = &callers[0];
-	char name[64];
+	struct cp_result result = { .images = 1 };
 	long ret;
 
+	if (asked_can(WAY_OWN) && chance(r, 2)) {
+		asked.way = WAY_OWN;
+		asked.flags |= CP_MOMENT;
+	}
 	getrlimit(RLIMIT_FSIZE, &old);
 	limit = old;
 	limit.rlim_cur = below(r, 1 << below(r, 22));
-	trace("checkpoint with RLIMIT_FSIZE", limit.rlim_cur, full, 0);
+	trace("checkpoint with RLIMIT_FSIZE", limit.rlim_cur, asked.flags, 0);
 	setrlimit(RLIMIT_FSIZE, &limit);
-	ret = call_kernel(!full, ARENA, end);
+	ret = asked_call(&asked, &result);
 	if (ret && errno != EFBIG)
 		fail("checkpoint with RLIMIT_FSIZE %lu: %s",
 		     (unsigned long)limit.rlim_cur, strerror(errno));
@@ -294,10 +451,20 @@ void checkpoint_with_limit(struct rng *r)
 		return;
 	}
 	/* Not looked at; the next one begins anew. */
-	snprintf(name, sizeof(name), "/tmp/%d-cp%lu", by->tid, by->n++);
 	remove_chain();
-	strcpy(chain.name[chain.length++], name);
-	take(0, false, ARENA, end);
+	for (; result.images; result.images--)
+		asked_name(chain.name[chain.length++], asked.folder, by->tid, by->n++);
+	chain.folder = asked.folder;
+	if (result.missed == CP_MISSED_ERROR) {
+		if (result.error != EFBIG)
+			fail("checkpoint with RLIMIT_FSIZE %lu: no second image for %s",
+			     (unsigned long)limit.rlim_cur, strerror(result.error));
+		stats.failed++;
+		chain.state = BROKEN;
+		return;
+	}
+	asked = ask_range(false, all_of_it());
+	take(0, &asked);
 }
 
 /* A cleaner of /tmp takes the image that the chain began with, or the last one. */

@@ -28,6 +28,10 @@ struct stats {
 	unsigned long	untracked;	/* of these, and no chain begins with it */
 	unsigned long	incremental;
 	unsigned long	failed;		/* on purpose */
+	unsigned long	asked;		/* by cp_checkpoint() of its own */
+	unsigned long	by_parent;
+	unsigned long	moments_asked;
+	unsigned long	moments;	/* that it came to */
 	unsigned long	data;
 	unsigned long	same;
 	unsigned long	hole;

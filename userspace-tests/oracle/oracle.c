@@ -11,6 +11,7 @@
  *	behind.c	operations that dirty bits do not show
  *	ops.c		operations of this process on its own memory
  *	checkpoint.c	checkpoints, and the chain that they should make
+ *	asked.c		what they are asked for, and the parent, who saves this process
  *	files.c		files that memory is mapped from, and what befalls them
  *	writers.c	threads that write while all that goes on
  *	check.c		images against the model
@@ -21,11 +22,11 @@
  * same way again, as far as the kernel lets it, and is shrunk to the operations
  * that it takes.
  */
-#include <dirent.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <time.h>
 
+#include "asked.h"
 #include "behind.h"
 #include "checkpoint.h"
 #include "files.h"
@@ -94,9 +95,10 @@ static void summary(void)
 {
 	double s = seconds();
 
-	printf("# seed %" PRIu64 ": %lu operations, %.0f a second; %lu full (%lu untracked), %lu incremental, %lu failed on purpose; pages: %lu DATA (%lu not touched), %lu SAME, %lu HOLE (%lu left to files, %lu refused later), %lu SKIPPED; %lu compared\n",
+	printf("# seed %" PRIu64 ": %lu operations, %.0f a second; %lu full (%lu untracked), %lu incremental, %lu failed on purpose; %lu by cp_checkpoint(), %lu by the parent, %lu of %lu moments; pages: %lu DATA (%lu not touched), %lu SAME, %lu HOLE (%lu left to files, %lu refused later), %lu SKIPPED; %lu compared\n",
 	       opt.seed, stats.done, stats.done / (s > 0 ? s : 1), stats.full, stats.untracked,
-	       stats.incremental, stats.failed, stats.data, stats.again,
+	       stats.incremental, stats.failed, stats.asked, stats.by_parent,
+	       stats.moments, stats.moments_asked, stats.data, stats.again,
 	       stats.same, stats.hole, stats.left, stats.refused, stats.skipped,
 	       stats.compared);
 	fflush(stdout);
@@ -106,6 +108,16 @@ static bool op_checkpoint(struct rng *r)
 {
 	checkpoint(r);
 	return true;
+}
+
+static bool op_asked(struct rng *r)
+{
+	return checkpoint_asked(r, WAY_OWN);
+}
+
+static bool op_by_parent(struct rng *r)
+{
+	return checkpoint_asked(r, WAY_PARENT);
 }
 
 static bool op_failing(struct rng *r)
@@ -142,7 +154,9 @@ static const struct op {
 	{ "write_words",	200, op_write_words, true },
 	{ "write_range",	120, op_write_range, true },
 	{ "write_many",		20, op_write_many },
-	{ "checkpoint",		22, op_checkpoint, true },
+	{ "checkpoint",		12, op_checkpoint, true },
+	{ "asked",		6, op_asked, true },
+	{ "by_parent",		6, op_by_parent, true },
 	{ "read",		80, op_read },
 	{ "write_alike",	30, op_write_alike },
 	{ "write_zeros",	12, op_write_zeros },
@@ -265,36 +279,24 @@ static void run(void)
 	behind_exit();
 }
 
-/* Those of its threads and children as well. */
-static void remove_images(void)
-{
-	DIR *dir = opendir("/tmp");
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir))) {
-		if (strstr(entry->d_name, "-cp"))
-			unlinkat(dirfd(dir), entry->d_name, 0);
-	}
-	if (dir)
-		closedir(dir);
-}
-
 /* In a child, since a run leaves its address space in disorder. Return: passed. */
 static bool run_apart(void)
 {
 	int status = 0;
 	pid_t pid;
 
-	fflush(NULL);
-	pid = fork();
+	pid = asked_fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		run();
 		exit(0);
 	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+	if (pid < 0)
 		return false;
-	remove_images();
+	asked_serve(pid);
+	if (waitpid(pid, &status, 0) != pid)
+		return false;
+	asked_remove_images();
 	if (WIFSIGNALED(status))
 		printf("# seed %" PRIu64 ": killed by signal %d\n", opt.seed,
 		       WTERMSIG(status));
@@ -436,6 +438,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
 	reached = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	asked_init();
 	if (argc == 1)
 		return run_fixed();
 	for (int i = 1; i < argc; i++) {

@@ -4,7 +4,8 @@
  * only ever grows, and two copies of it outside the range bound it: one is
  * raised before the word is written, the other after. So what an image holds
  * must lie between the lower one at the beginning of the call and the upper one
- * at its end.
+ * at its end. Which word is next is no secret either: so the highest of an image
+ * tells what all the others were when it was written, if they are of one moment.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,46 +17,70 @@
 #define AREA_WORDS	(AREA_PAGES * PAGE / 8)
 #define MAX_WRITERS	8
 
+/* What is written next depends on nothing but the seed. */
+struct pace {
+	struct rng	rng;
+	uint64_t	value;
+	unsigned int	page;
+	unsigned int	left;		/* of the words that go to it */
+	unsigned int	busy;
+	bool		rests;		/* before the next page */
+};
+
 static struct writer {
 	pthread_t		thread;
+	struct pace		pace;
 	_Atomic uint64_t	*words;
 	_Atomic uint64_t	*low;
 	_Atomic uint64_t	*high;
 	uint64_t		*before;
 	uint64_t		*after;
-	struct rng		rng;
+	struct pace		seen;		/* once more, for the latest moment */
+	uint64_t		*then;
 } writers[MAX_WRITERS];
 
-static unsigned int nr_writers;
 static volatile bool stop;
-unsigned int writers_pages;
+unsigned int writers_pages, nr_writers;
+
+/* Return: the word that gets @p's value. */
+static unsigned int next_word(struct pace *p)
+{
+	unsigned int word;
+
+	if (!p->left) {
+		p->page = below(&p->rng, AREA_PAGES);
+		p->left = 64;
+	}
+	/* Often the same word: to write through what a TLB has. */
+	word = p->page * 512 + (rnd(&p->rng) & 7);
+	p->value++;
+	p->rests = false;
+	if (--p->left)
+		return word;
+	/* Now and then without a rest: to be at it while others wait. */
+	if (p->busy)
+		p->busy--;
+	else if (chance(&p->rng, 64))
+		p->busy = 200;
+	else
+		p->rests = true;
+	return word;
+}
 
 static void *writer(void *arg)
 {
 	struct writer *w = arg;
 	struct timespec nap = { 0, 200000 };
-	unsigned int busy = 0;
-	uint64_t value = 0;
 
 	while (!stop) {
-		unsigned int page = below(&w->rng, AREA_PAGES);
+		unsigned int word = next_word(&w->pace);
+		uint64_t value = w->pace.value;
 
-		/* Often the same word: to write through what a TLB has. */
-		for (unsigned int i = 0; i < 64; i++) {
-			unsigned int word = page * 512 + (rnd(&w->rng) & 7);
-
-			value++;
-			atomic_store(&w->high[word], value);
-			atomic_store_explicit(&w->words[word], value,
-					      memory_order_relaxed);
-			atomic_store(&w->low[word], value);
-		}
-		/* Now and then without a rest: to be at it while others wait. */
-		if (busy)
-			busy--;
-		else if (chance(&w->rng, 64))
-			busy = 200;
-		else
+		atomic_store(&w->high[word], value);
+		atomic_store_explicit(&w->words[word], value,
+				      memory_order_relaxed);
+		atomic_store(&w->low[word], value);
+		if (w->pace.rests)
 			nanosleep(&nap, NULL);
 	}
 	return NULL;
@@ -88,7 +113,9 @@ void writers_start(unsigned int nr)
 		w->high = words_outside();
 		w->before = words_outside();
 		w->after = words_outside();
-		w->rng.state = opt.seed + i;
+		w->then = words_outside();
+		w->pace.rng.state = opt.seed + i;
+		w->seen = w->pace;
 		if (pthread_create(&w->thread, NULL, writer, w))
 			fail("pthread_create: %s", strerror(errno));
 	}
@@ -142,13 +169,58 @@ static void check_writer(const struct cpimg_chain *c, unsigned int i)
 	}
 }
 
-void writers_check(const struct cpimg_chain *c, uint64_t start, uint64_t end)
+static void read_words(const struct cpimg_chain *c, const struct writer *w,
+		       unsigned int word, uint64_t bytes[8])
+{
+	struct cpimg_error err;
+
+	if (cpimg_chain_read(c, cpimg_chain_length(c) - 1, (uintptr_t)&w->words[word], bytes,
+			     8 * sizeof(*bytes), &err))
+		fail("%s", err.text);
+}
+
+/* All words as they were when the last of them was written. */
+static void check_moment(const struct cpimg_chain *c, unsigned int i)
+{
+	struct writer *w = &writers[i];
+	uint64_t bytes[8], last = 0;
+
+	for (unsigned int word = 0; word < AREA_WORDS; word += 512) {
+		read_words(c, w, word, bytes);
+		for (unsigned int j = 0; j < 8; j++)
+			last = bytes[j] > last ? bytes[j] : last;
+	}
+	if (last < w->seen.value)
+		fail("thread %u in %s: %" PRIu64 " is the last it wrote, and in a moment before it was %" PRIu64,
+		     i, cpimg_path(cpimg_chain_image(c, cpimg_chain_length(c) - 1)), last,
+		     w->seen.value);
+	while (w->seen.value < last) {
+		unsigned int word = next_word(&w->seen);
+
+		w->then[word] = w->seen.value;
+	}
+	for (unsigned int word = 0; word < AREA_WORDS; word += 512) {
+		read_words(c, w, word, bytes);
+		for (unsigned int j = 0; j < 8; j++)
+			if (bytes[j] != w->then[word + j])
+				fail("TORN: thread %u's page %u word %u in %s: %" PRIu64 ", and when it wrote %" PRIu64 ", which is there too, it was %" PRIu64,
+				     i, word / 512, j,
+				     cpimg_path(cpimg_chain_image(c, cpimg_chain_length(c) - 1)),
+				     bytes[j], last, w->then[word + j]);
+	}
+}
+
+/* Those whose area lies in [@start, @end), all of it; of one @moment, as it says. */
+void writers_check(const struct cpimg_chain *c, uint64_t start, uint64_t end, bool moment)
 {
 	for (unsigned int i = 0; i < nr_writers; i++) {
 		uint64_t from = (uintptr_t)writers[i].words;
 
-		if (start <= from && from + AREA_PAGES * PAGE <= end)
-			check_writer(c, i);
+		if (start > from || from + AREA_PAGES * PAGE > end)
+			continue;
+		check_writer(c, i);
+		if (moment)
+			check_moment(c, i);
 	}
 }
 

@@ -9,9 +9,10 @@
 void writers_start(unsigned int nr);
 void writers_before(void);
 void writers_after(void);
-void writers_check(const struct cpimg_chain *chain, uint64_t start, uint64_t end);
+void writers_check(const struct cpimg_chain *chain, uint64_t start, uint64_t end,
+		   bool moment);
 void writers_stop(void);
 void writers_disturb(struct rng *r);
-extern unsigned int writers_pages;
+extern unsigned int writers_pages, nr_writers;
 
 #endif /* WRITERS_H */
