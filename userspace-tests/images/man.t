@@ -43,8 +43,8 @@ assert() {
 
 # rows: NUMBER Ta Dv NAME
 sed -n 's/^\.It \(0*x*[0-9a-f]*\) Ta Dv \(CP[A-Z]*_[A-Z_]*\).*/\2 == \1/p' "$image" >"$saw.rows"
-[ "$(wc -l <"$saw.rows")" = 25 ] && assert <"$saw.rows"
-ok "cp_image(5): 25 reasons have the header's numbers"
+[ "$(wc -l <"$saw.rows")" = 33 ] && assert <"$saw.rows"
+ok "cp_image(5): 25 reasons and 8 types of notes have the header's numbers"
 
 sed -n 's/^\.It [A-Z]* Ta Dv \(PT_CP_[A-Z]*\) Ta \(0x[0-9a-f]*\) .*/\1 == \2/p' "$image" >"$saw.rows"
 awk '/^and the type 0x[0-9a-f]+$/	{ type = $4; next }
@@ -81,8 +81,8 @@ ok "cp_checkpoint(2): each field of arguments and result, its offset and its siz
 	sed -n '/^\.Dv CP_MAX_RANGES ,$/{n;s/^\([0-9]*\),\([0-9]*\)\.$/CP_MAX_RANGES == \1\2/p}' "$call"
 	echo 'CP_MAX_STOP_NS == 10000000000'
 } >"$saw.rows"
-[ "$(wc -l <"$saw.rows")" = 15 ] && assert <"$saw.rows"
-ok "cp_checkpoint(2): flags, what was missed, sizes and limits have the header's numbers"
+[ "$(wc -l <"$saw.rows")" = 52 ] && assert <"$saw.rows"
+ok "cp_checkpoint(2): flags, what was missed or refused, sizes and limits have the header's numbers"
 
 {
 	sed -n 's/.*Fa size Ta bytes of this structure: \([0-9]*\);.*/sizeof(struct cp_note) == \1/p' "$image"
@@ -98,7 +98,7 @@ ok "cp_checkpoint(2): flags, what was missed, sizes and limits have the header's
 ok "cp_image(5): the sizes of the structures, and what CP_FILES is known by"
 
 # Every long option that a command has is in the page, and the other way round.
-for command in list show verify flatten diff extract map prune save; do
+for command in list show verify flatten diff extract map prune restart save; do
 	"$cpimg" $command --help | grep -o -- '--[a-z-]*' |
 		grep -vE -- '--(help|usage|version|dir)$' | sort -u |
 		sed "s/^--/$command /"

@@ -5,6 +5,7 @@
  * else. It does not notice.
  */
 #define _GNU_SOURCE
+#include <elf.h>
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/procfs.h>
@@ -310,6 +311,47 @@ TEST_F(other, that_does_not_want_to_be_dumped)
 	/* And one that does, of the same user */
 	args.flags = 1;
 	EXPECT_EQ(0, WEXITSTATUS(cp_run(of_a_twin, &args)));
+}
+
+/* By a caller of 64: registers, addresses and the file are those of its own kind. */
+TEST(other_of_32_bits)
+{
+	const char *const argv[] = { cp_helper("standstill_32"), "asm", "all", NULL };
+	struct cp_args args = CP_ARGS_OWN;
+	struct cpimg_elfnote note;
+	struct cp_result r;
+	struct chain c = { 0 };
+	int pid, word;
+
+	NEEDS_CP_CHECKPOINT();
+	NEEDS_CALL(pidfd_open);
+	pid = cp_exec_stopped(argv);
+	if (pid < 0)
+		SKIP(return, "no programs of 32 bits");
+	args.pidfd = cp_pidfd(pid);
+	args.result = (uintptr_t)&r;
+	args.result_size = sizeof(r);
+	for (int i = 0; i < 2; i++) {
+		args.flags = i ? CP_MOMENT : 0;
+		ASSERT_EQ(0, cp_checkpoint(&args, sizeof(args))) TH_LOG("%m");
+		ASSERT_OK(chain_open(&c, pid, r.n));
+		EXPECT_EQ(32, cpimg_bits(c.img));
+		EXPECT_EQ(1, r.threads);
+		EXPECT_EQ(args.flags, r.flags & CP_MOMENT);
+		EXPECT_OK(chain_matches_process(&c, pid));
+		ASSERT_TRUE(cpimg_find_note(c.img, "CORE", NT_PRSTATUS, &note));
+		/* struct elf_prstatus of i386, with the pid at 24 */
+		EXPECT_EQ(144, note.size);
+		EXPECT_EQ(0, memcmp((const char *)note.desc + 24, &pid, sizeof(pid)));
+		/* It is in pause(): orig_eax is the twelfth register, pr_fpvalid the last word. */
+		memcpy(&word, (const char *)note.desc + 72 + 11 * 4, sizeof(word));
+		EXPECT_EQ(29, word);
+		memcpy(&word, (const char *)note.desc + 140, sizeof(word));
+		EXPECT_EQ(1, word);
+	}
+	chain_close(&c);
+	chain_remove();
+	cp_kill(pid);
 }
 
 static volatile bool stop;
