@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * steady LOG STEPS MS [socket]: a computation of two threads that knows nothing of images. Each step
- * takes so many milliseconds and a line in LOG, and depends on all those before it: the
+ * steady LOG STEPS MS [socket]: a computation of two threads that knows nothing of images.
+ * Each step takes so many milliseconds and a line in LOG, and depends on all those before it: the
  * number that it says in the end is right only if none was lost, done twice or torn. With a
  * socket it cannot be restarted, and says so when it gets a SIGTERM.
  */

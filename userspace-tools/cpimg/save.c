@@ -169,6 +169,9 @@ static int save_once(struct save *s)
 	if (error)
 		return cannot_save(s, error);
 	say(s, &r);
+	/* it may end between the two images, too */
+	if (r.missed == CP_MISSED_ERROR && r.error == ESRCH && s->every)
+		return -1;
 	if (r.missed == CP_MISSED_ERROR)
 		return cannot_save(s, r.error);
 	return shorten(s);

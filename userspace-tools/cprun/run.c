@@ -190,7 +190,7 @@ static void saver_ended(struct run *r)
 		problem("%s: the process that saves was killed", r->job->folder);
 		memset(&s, 0, sizeof(s));
 		s.error = EINTR;
-	} else if (s.error != ESRCH) {
+	} else if (s.error != ESRCH && s.r.error != ESRCH) {
 		say_saved(r->job, &r->said, &s);
 	}
 	if (last) {
@@ -266,11 +266,15 @@ static int look_after(struct run *r)
 	struct pollfd wait = { .fd = r->signals, .events = POLLIN };
 	int sig;
 
-	while (!reap(r)) {
-		double left = r->due - now();
+	for (;;) {
+		double left;
 
 		while ((sig = cpimg_space_next(r->signals)))
 			on_signal(r, sig);
+		/* then: a SIGCHLD that was taken above has to be followed up before poll() */
+		if (reap(r))
+			break;
+		left = r->due - now();
 		if (!r->saver && r->state != KILLED &&
 		    (r->wanted || (left <= 0 && r->state == RUNS))) {
 			if (!begin_save(r) && r->state == TO_END)

@@ -221,7 +221,8 @@ static int tie_to_parent(struct cpimg_error *err)
 	return 0;
 }
 
-_Noreturn static void process_1(int (*inside)(void *arg), void *arg, const unsigned char *had)
+__attribute__((noreturn))
+static void process_1(int (*inside)(void *arg), void *arg, const unsigned char *had)
 {
 	struct message m = { .what = SPACE_FAILED };
 
@@ -468,16 +469,16 @@ int cpimg_space_wait(pid_t program)
 	pid_t pid;
 
 	do {
-		/* first: it may have ended before there was the descriptor */
+		while ((sig = cpimg_space_next(wait.fd))) {
+			if (sig != SIGCHLD)
+				kill(program, sig);
+		}
+		/* then: a SIGCHLD that was taken above has to be followed up before poll() */
 		while ((pid = cpimg_space_reap(program, &status)) > 0) {
 			if (pid == program) {
 				close(wait.fd);
 				return status;
 			}
-		}
-		while ((sig = cpimg_space_next(wait.fd))) {
-			if (sig != SIGCHLD)
-				kill(program, sig);
 		}
 	} while (poll(&wait, 1, -1) >= 0 || errno == EINTR);
 	return status;
