@@ -126,6 +126,7 @@ const char *cpimg_refused_name(uint32_t refused)
 		[CP_REFUSED_LOCK]	= "it has a file lock or lease",
 		[CP_REFUSED_FILES]	= "not all threads share the same descriptors and folders",
 		[CP_REFUSED_NAME]	= "a file name cannot be told, or is too long",
+		[CP_REFUSED_OUTSIDE]	= "others have memory that it shares",
 	};
 
 	if (refused >= sizeof(names) / sizeof(names[0]) || !names[refused])
