@@ -51,10 +51,10 @@ void chain_close(struct chain *c)
 	c->img = NULL;
 }
 
-/* All images in /tmp, whoever wrote them. */
-void chain_remove(void)
+/* All images of a folder, whoever wrote them. */
+void chain_remove_in(const char *folder)
 {
-	DIR *dir = opendir("/tmp");
+	DIR *dir = opendir(folder);
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
@@ -63,6 +63,11 @@ void chain_remove(void)
 	}
 	if (dir)
 		closedir(dir);
+}
+
+void chain_remove(void)
+{
+	chain_remove_in("/tmp");
 }
 
 const char *chain_is(const struct chain *c, enum cp_kind kind,

@@ -26,6 +26,7 @@ const char *chain_inc(struct chain *c, const void *start, size_t len);
 const char *chain_full(struct chain *c, const void *start, size_t len);
 const char *chain_open(struct chain *c, int tid, unsigned long n);
 void chain_close(struct chain *c);
+void chain_remove_in(const char *folder);
 void chain_remove(void);
 
 const char *chain_is(const struct chain *c, enum cp_kind kind,

@@ -18,6 +18,7 @@ const char *chain_moment(struct chain *c, const void *start, size_t len,
 			 struct cp_result *result);
 int cp_pidfd(int pid);
 long cp_ask(struct cp_args *args, const void *start, size_t len, struct cp_result *result);
+void sort_numbers(uint64_t *number, size_t count);
 char *map_in_order(size_t pages);
 void write_in_order(char *mem, size_t pages, uint64_t from, uint64_t to,
 		    const volatile bool *stop);

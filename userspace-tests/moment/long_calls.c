@@ -44,13 +44,6 @@ static void *writer(void *mem)
 	return NULL;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
 TEST(are_not_waited_for)
 {
 	const int rounds = cp_debug_kernel() ? 20 : 60;
@@ -82,7 +75,7 @@ TEST(are_not_waited_for)
 	pthread_join(t[1], NULL);
 	ASSERT_EQ(NULL, failed);
 	EXPECT_LT(rounds * 9 / 10, reached);
-	qsort(ns, reached, sizeof(*ns), by_value);
+	sort_numbers(ns, reached);
 	TH_LOG("read() takes up to %.0f ms; %d of %d moments, standing still for %.2f ms, the median, and %.2f ms at most",
 	       longest_read * 1e3, reached, rounds, ns[reached / 2] / 1e6,
 	       ns[reached - 1] / 1e6);

@@ -29,13 +29,6 @@ static void *writer(void *mem)
 	return NULL;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
 /*
  * So many threads want two processors, and who stops them needs one as well: how long they
  * stand still does not follow their number.
@@ -70,7 +63,7 @@ TEST(busy_ones_stand_still_soon)
 	for (int i = 0; i < BUSY; i++)
 		pthread_join(t[i], NULL);
 	EXPECT_LT(rounds * 9 / 10, reached);
-	qsort(ns, reached, sizeof(*ns), by_value);
+	sort_numbers(ns, reached);
 	TH_LOG("%d of %d moments; %d threads stood still for %.2f ms, the median, and %.2f ms at most",
 	       reached, rounds, BUSY, ns[reached / 2] / 1e6, ns[reached - 1] / 1e6);
 	/* A wait for each of them to have a turn would be hundreds of ms. */

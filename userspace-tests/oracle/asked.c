@@ -4,13 +4,11 @@
  * and saves it meanwhile when it is asked to: what it is asked for stands in memory that
  * the two share.
  */
-#include <dirent.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
 #include "asked.h"
-#include "needs.h"
+#include "moment.h"
 
 static const char *const folder_name[NR_FOLDERS] = { "/tmp", "/tmp/other", "/disk2" };
 static int folder_fd[NR_FOLDERS];
@@ -26,12 +24,6 @@ static struct shared {
 
 static int pair[2] = { -1, -1 };
 
-/* pidfd_open(2), which the libc does not have */
-static int open_pidfd(int pid)
-{
-	return (int)syscall(434, pid, 0);
-}
-
 /* Before there is a run: parent and child have the same descriptors and addresses. */
 void asked_init(void)
 {
@@ -45,7 +37,7 @@ void asked_init(void)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		fail("mmap: %s", strerror(errno));
-	fd = open_pidfd(getpid());
+	fd = cp_pidfd(getpid());
 	shared->serves = fd >= 0;
 	close(fd);
 }
@@ -159,17 +151,8 @@ unsigned int asked_areas(const struct asked *asked, struct cp_span *area)
 /* All of them, whoever made them. */
 void asked_remove_images(void)
 {
-	for (unsigned int i = 0; i < NR_FOLDERS; i++) {
-		DIR *dir = opendir(folder_name[i]);
-		struct dirent *entry;
-
-		while (dir && (entry = readdir(dir))) {
-			if (strstr(entry->d_name, "-cp"))
-				unlinkat(dirfd(dir), entry->d_name, 0);
-		}
-		if (dir)
-			closedir(dir);
-	}
+	for (unsigned int i = 0; i < NR_FOLDERS; i++)
+		chain_remove_in(folder_name[i]);
 }
 
 /* fork(): the child can ask its parent, which is to serve then. */
@@ -190,7 +173,7 @@ void asked_serve(int pid)
 {
 	struct pollfd fds[2] = {
 		{ .fd = pair[0], .events = POLLIN },
-		{ .fd = open_pidfd(pid), .events = POLLIN },
+		{ .fd = cp_pidfd(pid), .events = POLLIN },
 	};
 	char c;
 
