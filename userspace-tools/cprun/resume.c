@@ -16,14 +16,6 @@ static int newest_first(const void *a, const void *b)
 	return x->n > y->n ? -1 : x->n < y->n;
 }
 
-/* The kernel's number: damaged images have it too, in their name. */
-static uint64_t number_of(const char *path)
-{
-	const char *last = strrchr(path, 'p');
-
-	return last ? strtoull(last + 1, NULL, 10) : 0;
-}
-
 /* What is wrong with it by what its folder says, or NULL; for free(). */
 static char *what_is_wrong(const struct cpimg_entry *e)
 {
@@ -52,11 +44,14 @@ static int add(struct images *images, const struct cpimg_entry *e, unsigned int 
 	images->image = more;
 	image = &more[images->count];
 	*image = (struct image) {
-		.path = strdup(e->path), .n = number_of(e->path),
+		.path = strdup(e->path),
 		.generation = generation, .why = what_is_wrong(e),
 	};
 	if (!image->path)
 		return -1;
+	/* The kernel's number: damaged images have it too, in their name. */
+	if (!cpimg_is_image_name(base_name(e->path), &image->n))
+		image->n = 0;
 	image->process = !image->why && e->note.flags & CP_NOTE_PROCESS;
 	images->process += image->process;
 	images->bad += !!image->why;

@@ -106,16 +106,6 @@ static int make_safe(const struct saving *s, const struct cp_result *r)
 	return cp_sync_path(s->job->folder) && !error ? errno : error;
 }
 
-/* "2-cp7": 7 */
-static bool number_of(const char *name, uint64_t *n)
-{
-	const char *dash = strstr(name, "-cp");
-
-	if (!dash || dash == name || strspn(name, "0123456789") != (size_t)(dash - name))
-		return false;
-	return parse_number(dash + 3, n) && !dash[3 + strspn(dash + 3, "0123456789")];
-}
-
 /* Of this generation, what is before the chain. */
 static void remove_before(const struct job *job, uint64_t first)
 {
@@ -124,7 +114,7 @@ static void remove_before(const struct job *job, uint64_t first)
 	uint64_t n;
 
 	while (dir && (entry = readdir(dir))) {
-		if (number_of(entry->d_name, &n) && n < first &&
+		if (cpimg_is_image_name(entry->d_name, &n) && n < first &&
 		    unlinkat(dirfd(dir), entry->d_name, 0))
 			problem("%s/%s: removing: %s", job->folder, entry->d_name,
 				strerror(errno));

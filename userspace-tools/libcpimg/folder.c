@@ -18,16 +18,24 @@ struct cpimg_folder {
 	size_t			space;
 };
 
-/* Would the kernel give an image that name? */
-static bool is_image_name(const char *name)
+/**
+ * cpimg_is_image_name() - would the kernel give an image that name?
+ * @name: without a folder
+ * @n: the number in it, if it is one; may be NULL
+ *
+ * Return: true if so.
+ */
+bool cpimg_is_image_name(const char *name, uint64_t *n)
 {
-	size_t n = strspn(name, "0123456789");
+	size_t digits = strspn(name, "0123456789");
 
-	if (!n || strncmp(name + n, "-cp", 3))
+	if (!digits || strncmp(name + digits, "-cp", 3))
 		return false;
-	name += n + 3;
-	n = strspn(name, "0123456789");
-	return n && !name[n];
+	name += digits + 3;
+	digits = strspn(name, "0123456789");
+	if (n)
+		*n = strtoull(name, NULL, 10);
+	return digits && !name[digits];
 }
 
 static void set_error(struct cpimg_entry *e, const struct cpimg_error *err)
@@ -48,7 +56,7 @@ static int add_file(struct cpimg_folder *f, int folder, const char *in, const ch
 
 	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
 		/* It may be an image all the same: somebody else's. */
-		if (fd < 0 && is_image_name(name) && errno == EACCES)
+		if (fd < 0 && cpimg_is_image_name(name, NULL) && errno == EACCES)
 			goto add;
 		if (fd >= 0)
 			close(fd);
@@ -56,7 +64,7 @@ static int add_file(struct cpimg_folder *f, int folder, const char *in, const ch
 	}
 	peek = cpimg_peek(fd, &new.note);
 	close(fd);
-	if (peek != 1 && !is_image_name(name))
+	if (peek != 1 && !cpimg_is_image_name(name, NULL))
 		return 0;
 	new.size = st.st_size;
 	new.uid = st.st_uid;

@@ -50,6 +50,7 @@ void cpimg_copy_note(struct cp_note *note, const void *from, size_t size);
 int cpimg_peek(int fd, struct cp_note *note);
 bool cpimg_is_file(const struct cpimg *img, const struct stat *st);
 bool cpimg_same_file(const struct cpimg *a, const struct cpimg *b);
+bool cpimg_is_image_name(const char *name, uint64_t *n);
 
 /* What a chain says, in address order. */
 struct cpimg_list {

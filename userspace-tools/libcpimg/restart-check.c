@@ -45,16 +45,14 @@ bool cpimg_restart_may_write(const struct cp_open *open)
 	       (mode == O_WRONLY || mode == O_RDWR);
 }
 
-static bool same_inode(const struct cp_open *a, const struct cp_open *b)
+/* Does it write to the file of @open by one of its first @nr open files? */
+bool cpimg_restart_writes(const struct restart *r, const struct cp_open *open, size_t nr)
 {
-	return a->ino == b->ino && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor;
-}
+	for (size_t i = 0; i < nr; i++) {
+		const struct cp_open *o = &OPENS(r)[i];
 
-/* It writes to that file, maybe by another descriptor: it may have gone on to do so. */
-static bool is_written(const struct restart *r, const struct cp_open *open)
-{
-	for (size_t i = 0; i < r->opens.nr; i++) {
-		if (cpimg_restart_may_write(&OPENS(r)[i]) && same_inode(&OPENS(r)[i], open))
+		if (cpimg_restart_may_write(o) && o->ino == open->ino &&
+		    o->dev_major == open->dev_major && o->dev_minor == open->dev_minor)
 			return true;
 	}
 	return false;
@@ -72,7 +70,8 @@ static int check_file(struct restart *r, const struct cp_open *o, const char *na
 		return restart_fail(r, CPIMG_ERR_FILE, "%.200s: not a regular file", name);
 	if (o->flags & O_PATH)
 		return 0;
-	if (is_written(r, o)) {
+	/* Maybe by another descriptor: it may have gone on to do so. */
+	if (cpimg_restart_writes(r, o, r->opens.nr)) {
 		if ((uint64_t)st->st_size < o->size)
 			return restart_fail(r, CPIMG_ERR_FILE,
 				"%.200s: size is %" PRId64 ", and was %" PRIu64 " at the checkpoint: what the program wrote is gone",

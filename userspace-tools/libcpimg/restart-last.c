@@ -116,20 +116,6 @@ static int keep_tail(struct restart *r, struct cut *c, char *buf)
 	return ret;
 }
 
-static bool was_kept(const struct restart *r, size_t i)
-{
-	const struct cp_open *o = &OPENS(r)[i];
-
-	while (i--) {
-		const struct cp_open *b = &OPENS(r)[i];
-
-		if (cpimg_restart_may_write(b) && b->ino == o->ino &&
-		    b->dev_major == o->dev_major && b->dev_minor == o->dev_minor)
-			return true;
-	}
-	return false;
-}
-
 /* All that will be cut off is kept first; so far nothing is changed. */
 int cpimg_restart_keep(struct restart *r)
 {
@@ -145,7 +131,8 @@ int cpimg_restart_keep(struct restart *r)
 		struct cut *c = &r->cuts[r->nr_cuts];
 		struct stat st;
 
-		if (!cpimg_restart_may_write(o) || was_kept(r, i))
+		/* Once for a file, however often it is open. */
+		if (!cpimg_restart_may_write(o) || cpimg_restart_writes(r, o, i))
 			continue;
 		if (stat(name, &st)) {
 			ret = failed(r, name, "cutting it back");
@@ -181,47 +168,59 @@ static int write_piece(struct restart *r, const struct piece *p, int fd, uint64_
 	return 0;
 }
 
-/* A shared mapping is the file: bytes past its end never were there. */
+/* A file that memory is mapped from, open for as long as the next pieces are of it, too. */
+struct target {
+	const char	*name;		/* NULL: none is */
+	int		fd;
+};
+
+static int open_target(struct restart *r, struct target *t, const char *name)
+{
+	if (t->name && !strcmp(t->name, name))
+		return 0;
+	if (t->fd >= 0)
+		close(t->fd);
+	t->name = name;
+	t->fd = open(name, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	return t->fd < 0 ? failed(r, name, "writing what was mapped of it") : 0;
+}
+
+/*
+ * A piece was put together, maybe of several mappings. A shared mapping is the file: bytes
+ * past its end never were there.
+ */
+static int write_mappings(struct restart *r, struct piece p, struct target *t, char *buf)
+{
+	uint64_t end = p.addr + p.len, n;
+
+	for (; p.addr < end; p.addr += n, p.offset += n) {
+		struct cpimg_mapped m;
+		uint64_t offset;
+
+		if (!cpimg_mapped_file(r->img, p.addr, &m))
+			return restart_fail(r, CPIMG_ERR_FORMAT,
+					    "no file is mapped at 0x%" PRIx64, p.addr);
+		if (open_target(r, t, m.name))
+			return -1;
+		n = lower(end, m.end) - p.addr;
+		offset = m.offset + (p.addr - m.start);
+		if (offset < m.file.size &&
+		    write_piece(r, &p, t->fd, offset, lower(n, m.file.size - offset), m.name,
+				buf))
+			return -1;
+	}
+	return 0;
+}
+
 static int write_mapped(struct restart *r, char *buf)
 {
-	const char *last = NULL;
-	int fd = -1, ret = 0;
+	struct target t = { .fd = -1 };
+	int ret = 0;
 
-	for (size_t i = 0; !ret && i < r->writes.nr; i++) {
-		struct piece p = r->writes.piece[i];
-		uint64_t end = p.addr + p.len;
-
-		/* Pieces were put together, maybe of several mappings. */
-		while (!ret && p.addr < end) {
-			struct cpimg_mapped m;
-			uint64_t offset, n;
-
-			if (!cpimg_mapped_file(r->img, p.addr, &m)) {
-				ret = restart_fail(r, CPIMG_ERR_FORMAT,
-						   "no file is mapped at 0x%" PRIx64, p.addr);
-				break;
-			}
-			if (!last || strcmp(last, m.name)) {
-				if (fd >= 0)
-					close(fd);
-				last = m.name;
-				fd = open(m.name, O_RDWR | O_CLOEXEC | O_NOCTTY);
-				if (fd < 0) {
-					ret = failed(r, m.name, "writing what was mapped of it");
-					break;
-				}
-			}
-			n = lower(end, m.end) - p.addr;
-			offset = m.offset + (p.addr - m.start);
-			if (offset < m.file.size)
-				ret = write_piece(r, &p, fd, offset,
-						  lower(n, m.file.size - offset), m.name, buf);
-			p.addr += n;
-			p.offset += n;
-		}
-	}
-	if (fd >= 0)
-		close(fd);
+	for (size_t i = 0; !ret && i < r->writes.nr; i++)
+		ret = write_mappings(r, r->writes.piece[i], &t, buf);
+	if (t.fd >= 0)
+		close(t.fd);
 	return ret;
 }
 

@@ -19,12 +19,6 @@
 
 #include "restart.h"
 
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE	0x100000
-#endif
-#ifndef SYS_rseq
-#define SYS_rseq		334
-#endif
 #ifndef SYS_mseal
 #define SYS_mseal		462
 #endif

@@ -23,14 +23,6 @@
 #define RESTARTSYS		512
 #define RESTART_BLOCK		516
 
-static int trace(struct restart *r, const char *what, int request, uint32_t tid,
-		 uint64_t addr, const void *data)
-{
-	if (!ptrace(request, (pid_t)tid, (void *)(uintptr_t)addr, (void *)(uintptr_t)data))
-		return 0;
-	return restart_fail(r, CPIMG_ERR_SYS, "%s: thread %u: %s", what, tid, strerror(errno));
-}
-
 static bool is_syscall(struct restart *r, uint64_t ip)
 {
 	unsigned char code[2];
@@ -119,13 +111,14 @@ static int block_all(struct restart *r, uint32_t tid)
 {
 	uint64_t all = ~0ULL;
 
-	return trace(r, "PTRACE_SETSIGMASK", TRACE_SETSIGMASK, tid, sizeof(all), &all);
+	return cpimg_remote_trace(r, "PTRACE_SETSIGMASK", TRACE_SETSIGMASK, tid,
+				  sizeof(all), (uintptr_t)&all);
 }
 
 static int set_general(struct restart *r, size_t i)
 {
-	return trace(r, "PTRACE_SETREGS", PTRACE_SETREGS, THREADS(r)[i].tid, 0,
-		     &r->regs[i].general);
+	return cpimg_remote_trace(r, "PTRACE_SETREGS", PTRACE_SETREGS, THREADS(r)[i].tid, 0,
+				  (uintptr_t)&r->regs[i].general);
 }
 
 static int set_xstate(struct restart *r, size_t i)
@@ -140,8 +133,8 @@ static int set_xstate(struct restart *r, size_t i)
 		return restart_fail(r, CPIMG_ERR_PROCESS,
 			"thread %u: NT_X86_XSTATE has %zu bytes, and here %zu: another processor",
 			tid, iov.iov_len, now.iov_len);
-	return trace(r, "PTRACE_SETREGSET of NT_X86_XSTATE", TRACE_SETREGSET, tid,
-		     NT_X86_XSTATE, &iov);
+	return cpimg_remote_trace(r, "PTRACE_SETREGSET of NT_X86_XSTATE", TRACE_SETREGSET, tid,
+				  NT_X86_XSTATE, (uintptr_t)&iov);
 }
 
 /* SIGTRAP is no longer needed from here on: its action, and what of it is pending. */
@@ -196,14 +189,14 @@ int cpimg_restart_go(struct restart *r)
 	for (size_t i = 0; i < r->threads.nr; i++) {
 		const struct cp_thread_state *t = &THREADS(r)[i];
 
-		if (trace(r, "PTRACE_SETSIGMASK", TRACE_SETSIGMASK, t->tid, sizeof(t->blocked),
-			  &t->blocked))
+		if (cpimg_remote_trace(r, "PTRACE_SETSIGMASK", TRACE_SETSIGMASK, t->tid,
+				       sizeof(t->blocked), (uintptr_t)&t->blocked))
 			return -1;
 	}
 	if (r->process.flags & CP_PROCESS_STOPPED)
 		kill(r->remote.pid, SIGSTOP);
 	for (size_t i = 0; i < r->threads.nr; i++) {
-		if (trace(r, "PTRACE_DETACH", PTRACE_DETACH, THREADS(r)[i].tid, 0, NULL))
+		if (cpimg_remote_trace(r, "PTRACE_DETACH", PTRACE_DETACH, THREADS(r)[i].tid, 0, 0))
 			return -1;
 	}
 	return 0;

@@ -21,17 +21,9 @@
 
 #include "restart.h"
 
-#ifndef SYS_clone3
-#define SYS_clone3		435
-#endif
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE	0x100000
-#endif
-
 /* Of linux/ptrace.h, which does not go with libc's. */
 #define TRACE_SEIZE		0x4206
 #define TRACE_INTERRUPT		0x4207
-#define TRACE_SETSIGMASK	0x420b
 #define EVENT_CLONE		3
 #define EVENT_STOP		128
 #define OPTIONS			(0x1 | 0x8 | 0x100000) /* SYSGOOD, CLONE, EXITKILL */
@@ -69,20 +61,6 @@ _Static_assert(sizeof(struct call) == 72 && offsetof(struct call, ret) == 56 &&
 #define CALLS_AT	(2 * PAGE_BYTES)
 
 _Static_assert(CALLS_AT + (MAX_CALLS + 1) * sizeof(struct call) <= DATA_AT, "room");
-
-/* Of linux/sched.h, which some libcs' headers do not go with. */
-struct clone {
-	uint64_t	flags;
-	uint64_t	pidfd;
-	uint64_t	child_tid;
-	uint64_t	parent_tid;
-	uint64_t	exit_signal;
-	uint64_t	stack;
-	uint64_t	stack_size;
-	uint64_t	tls;
-	uint64_t	set_tid;
-	uint64_t	set_tid_size;
-};
 
 /* Memory at one address here and there, where neither this nor the image has any. */
 static int map_scratch(struct restart *r)
@@ -187,8 +165,9 @@ static int wait_for(struct restart *r, pid_t tid, const char *what, int *status)
 	return 0;
 }
 
-static int trace(struct restart *r, const char *what, int request, pid_t tid,
-		 uint64_t addr, uint64_t data)
+/* ptrace(), and what is to be said of it if it fails. */
+int cpimg_remote_trace(struct restart *r, const char *what, int request, pid_t tid,
+		       uint64_t addr, uint64_t data)
 {
 	if (!ptrace(request, tid, (void *)(uintptr_t)addr, (void *)(uintptr_t)data))
 		return 0;
@@ -205,13 +184,14 @@ static int seize(struct restart *r)
 	struct remote *m = &r->remote;
 	int status;
 
-	if (trace(r, "PTRACE_SEIZE", TRACE_SEIZE, m->pid, 0, OPTIONS) ||
-	    trace(r, "PTRACE_INTERRUPT", TRACE_INTERRUPT, m->pid, 0, 0) ||
+	if (cpimg_remote_trace(r, "PTRACE_SEIZE", TRACE_SEIZE, m->pid, 0, OPTIONS) ||
+	    cpimg_remote_trace(r, "PTRACE_INTERRUPT", TRACE_INTERRUPT, m->pid, 0, 0) ||
 	    wait_for(r, m->pid, "stopping the new process", &status))
 		return -1;
 	if (!is_event(status, EVENT_STOP))
 		return ended(r, "stopping the new process", status);
-	return trace(r, "PTRACE_GETREGS", PTRACE_GETREGS, m->pid, 0, (uintptr_t)&m->regs);
+	return cpimg_remote_trace(r, "PTRACE_GETREGS", PTRACE_GETREGS, m->pid, 0,
+				  (uintptr_t)&m->regs);
 }
 
 /*
@@ -327,7 +307,8 @@ static int resume(struct restart *r, const char *what, int request, int *status)
 	pid_t tid = r->remote.turn;
 
 	for (;;) {
-		if (trace(r, what, request, tid, 0, 0) || wait_for(r, tid, what, status))
+		if (cpimg_remote_trace(r, what, request, tid, 0, 0) ||
+		    wait_for(r, tid, what, status))
 			return -1;
 		/* A thread that it has made; or somebody stops the group. */
 		if (!is_event(*status, EVENT_CLONE) && !is_event(*status, EVENT_STOP))
@@ -352,12 +333,12 @@ int cpimg_remote_run(struct restart *r)
 	regs.rbx = (uintptr_t)m->calls;
 	regs.rsp = (uintptr_t)m->scratch + CALLS_AT;
 	regs.orig_rax = -1;
-	if (trace(r, "PTRACE_SETREGS", PTRACE_SETREGS, m->turn, 0, (uintptr_t)&regs) ||
+	if (cpimg_remote_trace(r, "PTRACE_SETREGS", PTRACE_SETREGS, m->turn, 0, (uintptr_t)&regs) ||
 	    resume(r, m->purpose[0].what, PTRACE_CONT, &status))
 		return -1;
 	if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP)
 		return ended(r, m->purpose[0].what, status);
-	if (trace(r, "PTRACE_GETREGS", PTRACE_GETREGS, m->turn, 0, (uintptr_t)&regs))
+	if (cpimg_remote_trace(r, "PTRACE_GETREGS", PTRACE_GETREGS, m->turn, 0, (uintptr_t)&regs))
 		return -1;
 	at = (regs.rbx - (uintptr_t)m->calls) / sizeof(struct call);
 	if (at >= nr)
@@ -403,7 +384,7 @@ int cpimg_remote_step(struct restart *r, struct purpose purpose, long nr,
 	regs.r10 = args[3];
 	regs.r8 = args[4];
 	regs.r9 = args[5];
-	if (trace(r, "PTRACE_SETREGS", PTRACE_SETREGS, m->turn, 0, (uintptr_t)&regs))
+	if (cpimg_remote_trace(r, "PTRACE_SETREGS", PTRACE_SETREGS, m->turn, 0, (uintptr_t)&regs))
 		return -1;
 	/* on its way in, and on its way out */
 	for (int i = 0; i < 2; i++) {
@@ -412,7 +393,7 @@ int cpimg_remote_step(struct restart *r, struct purpose purpose, long nr,
 		if (!WIFSTOPPED(status) || WSTOPSIG(status) != (SIGTRAP | 0x80))
 			return ended(r, purpose.what, status);
 	}
-	if (trace(r, "PTRACE_GETREGS", PTRACE_GETREGS, m->turn, 0, (uintptr_t)&regs))
+	if (cpimg_remote_trace(r, "PTRACE_GETREGS", PTRACE_GETREGS, m->turn, 0, (uintptr_t)&regs))
 		return -1;
 	if ((int64_t)regs.rax < 0 && (int64_t)regs.rax >= -4095)
 		return call_failed(r, purpose, args, regs.rax);
@@ -448,6 +429,7 @@ int cpimg_remote_peek(struct restart *r, uint64_t addr, void *to, size_t size)
 
 int cpimg_remote_poke(struct restart *r, uint64_t addr, uint64_t value)
 {
-	return trace(r, "PTRACE_POKEDATA", PTRACE_POKEDATA, r->remote.turn, addr, value);
+	return cpimg_remote_trace(r, "PTRACE_POKEDATA", PTRACE_POKEDATA, r->remote.turn, addr,
+				  value);
 }
 #endif /* __x86_64__ */

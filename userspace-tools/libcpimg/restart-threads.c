@@ -16,12 +16,6 @@
 
 #include "restart.h"
 
-#ifndef SYS_clone3
-#define SYS_clone3		435
-#endif
-#ifndef SYS_rseq
-#define SYS_rseq		334
-#endif
 #define ROBUST_SIZE		24	/* of struct robust_list_head */
 #define WHO_PROCESS		1	/* IOPRIO_WHO_PROCESS */
 #define RESET_ON_FORK		1	/* SCHED_FLAG_RESET_ON_FORK */
@@ -29,15 +23,7 @@
 #define AMBIENT_RAISE		2
 #define AMBIENT_CLEAR_ALL	4
 
-/* As clone3() and sched_setattr() have them: not all libcs do. */
-struct clone {
-	uint64_t	flags;
-	uint64_t	pidfd, child_tid, parent_tid;
-	uint64_t	exit_signal;
-	uint64_t	stack, stack_size, tls;
-	uint64_t	set_tid, set_tid_size;
-};
-
+/* As sched_setattr() has them: not all libcs do. */
 struct attributes {
 	uint32_t	size;
 	uint32_t	policy;

@@ -6,6 +6,8 @@
 #ifndef LIBCPIMG_RESTART_H
 #define LIBCPIMG_RESTART_H
 
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/user.h>
 
@@ -84,6 +86,31 @@ struct remote {
 #define DATA_AT		(1UL << 19)
 #define DATA_SIZE	(SCRATCH_SIZE - DATA_AT)
 
+/* Newer than the headers of some libcs, or not to be had with theirs. */
+#ifndef SYS_rseq
+#define SYS_rseq		334
+#endif
+#ifndef SYS_clone3
+#define SYS_clone3		435
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE	0x100000
+#endif
+
+/* struct clone_args of linux/sched.h */
+struct clone {
+	uint64_t	flags;
+	uint64_t	pidfd;
+	uint64_t	child_tid;
+	uint64_t	parent_tid;
+	uint64_t	exit_signal;
+	uint64_t	stack;
+	uint64_t	stack_size;
+	uint64_t	tls;
+	uint64_t	set_tid;
+	uint64_t	set_tid_size;
+};
+
 /* A file that is cut back at the end, and what is kept of it. */
 struct cut {
 	const char	*name;
@@ -143,6 +170,7 @@ int cpimg_restart_check(struct restart *r);
 int cpimg_restart_check_open(struct restart *r, const struct cp_open *open,
 			     const struct stat *st);
 bool cpimg_restart_may_write(const struct cp_open *open);
+bool cpimg_restart_writes(const struct restart *r, const struct cp_open *open, size_t nr);
 
 /* restart-plan.c: which bytes go where */
 int cpimg_restart_plan(struct restart *r);
@@ -160,6 +188,8 @@ int cpimg_remote_call(struct restart *r, struct purpose purpose, long nr,
 		      const uint64_t *args, int64_t *ret);
 int cpimg_remote_step(struct restart *r, struct purpose purpose, long nr,
 		      const uint64_t *args);
+int cpimg_remote_trace(struct restart *r, const char *what, int request, pid_t tid,
+		       uint64_t addr, uint64_t data);
 int cpimg_remote_wait_new(struct restart *r, pid_t tid);
 int cpimg_remote_peek(struct restart *r, uint64_t addr, void *to, size_t size);
 int cpimg_remote_poke(struct restart *r, uint64_t addr, uint64_t value);
