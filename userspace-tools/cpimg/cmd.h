@@ -59,7 +59,9 @@ bool parse_number(const char *text, uint64_t *value);
 extern const struct argp_child dir_children[];
 
 /* saving.c */
-bool parse_time(const char *text, double *seconds);
+void want_time(struct argp_state *state, const char *option, const char *text, double *seconds);
+void want_number(struct argp_state *state, const char *option, const char *text,
+		 uint64_t *value);
 const char *missed_text(unsigned int missed);
 const char *save_problem(char *text, size_t size, unsigned long pid, const char *dir, int error);
 pid_t prune_aside(const char *image, uint64_t keep);

@@ -235,8 +235,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &p->dir;
 		return 0;
 	case 'k':
-		if (!parse_number(arg, &p->keep) || !p->keep)
-			argp_error(state, "--keep: '%s' is no number from 1 on", arg);
+		want_number(state, "keep", arg, &p->keep);
 		return 0;
 	case 'n':
 		p->dry = true;

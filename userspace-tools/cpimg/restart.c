@@ -33,29 +33,35 @@ static void say(const struct restart *s)
 	fputs("\n", stderr);
 }
 
-/* Process 1 of the new space. Return: as waitpid() says it. */
-static int go_on(void *arg)
+/* The process, or -1: it was said why. */
+static pid_t start(struct restart *s)
 {
-	struct restart *s = arg;
 	struct cpimg_error err;
 	pid_t pid = cp_restart(s->chain, cpimg_chain_length(s->chain) - 1, &s->how, &err);
 
 	if (pid < 0)
-		return problem_of(&err) << 8;
-	say(s);
-	return cpimg_space_wait(pid);
+		problem_of(&err);
+	else
+		say(s);
+	return pid;
+}
+
+/* Process 1 of the new space. Return: as waitpid() says it. */
+static int go_on(void *arg)
+{
+	pid_t pid = start(arg);
+
+	return pid < 0 ? CMD_PROBLEM << 8 : cpimg_space_wait(pid);
 }
 
 /* Without a space of its own: the ids have to be free, and may be asked for. */
 static int go_on_here(struct restart *s)
 {
-	struct cpimg_error err;
-	pid_t pid = cp_restart(s->chain, cpimg_chain_length(s->chain) - 1, &s->how, &err);
+	pid_t pid = start(s);
 	int status;
 
 	if (pid < 0)
-		return problem_of(&err) << 8;
-	say(s);
+		return CMD_PROBLEM << 8;
 	while (waitpid(pid, &status, 0) < 0) {
 		if (errno != EINTR)
 			return problem("waiting for process %d: %s", pid, strerror(errno)) << 8;

@@ -247,12 +247,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		s->dir = arg;
 		return 0;
 	case 'e':
-		if (!parse_time(arg, &s->every))
-			argp_error(state, "--every: '%s' is no time: 30, 10m, 2h", arg);
+		want_time(state, "every", arg, &s->every);
 		return 0;
 	case 'k':
-		if (!parse_number(arg, &s->keep) || !s->keep)
-			argp_error(state, "--keep: '%s' is no number from 1 on", arg);
+		want_number(state, "keep", arg, &s->keep);
 		return 0;
 	case 's':
 		if (!parse_number(arg, &ms) || !ms || ms > CP_MAX_STOP_NS / 1000000)

@@ -11,14 +11,14 @@
 
 #include "cmd.h"
 
-/**
+/*
  * parse_time() - a length of time
  * @text: "10", "10s", "5m", "2h"
  * @seconds: how many that are
  *
  * Return: whether it is one, of more than 0.
  */
-bool parse_time(const char *text, double *seconds)
+static bool parse_time(const char *text, double *seconds)
 {
 	char *end;
 
@@ -36,6 +36,21 @@ bool parse_time(const char *text, double *seconds)
 		end++;
 	}
 	return !*end;
+}
+
+/* Of an option, or the program ends: a time that parse_time() takes. */
+void want_time(struct argp_state *state, const char *option, const char *text, double *seconds)
+{
+	if (!parse_time(text, seconds))
+		argp_error(state, "--%s: '%s' is no time: 30, 10m, 2h", option, text);
+}
+
+/* Of an option, or the program ends: how many, and not none. */
+void want_number(struct argp_state *state, const char *option, const char *text,
+		 uint64_t *value)
+{
+	if (!parse_number(text, value) || !*value)
+		argp_error(state, "--%s: '%s' is no number from 1 on", option, text);
 }
 
 /* Why an image is of no moment: enum cp_missed. */

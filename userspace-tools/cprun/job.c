@@ -329,19 +329,34 @@ char *generation_folder(const struct job *job, unsigned int generation)
 	return in_dir(job, name);
 }
 
-/* 0: there is none */
-unsigned int last_generation(const struct job *job)
+/* The first and the last that are there; 0: there are none. */
+static void find_generations(const struct job *job, unsigned int *first, unsigned int *last)
 {
 	DIR *dir = opendir(job->dir);
-	unsigned int last = 0;
 	struct dirent *entry;
 
+	*first = *last = 0;
 	while (dir && (entry = readdir(dir))) {
-		if (all_digits(entry->d_name) && strtoul(entry->d_name, NULL, 10) > last)
-			last = strtoul(entry->d_name, NULL, 10);
+		unsigned int n;
+
+		if (!all_digits(entry->d_name))
+			continue;
+		n = strtoul(entry->d_name, NULL, 10);
+		if (n < *first || !*first)
+			*first = n;
+		if (n > *last)
+			*last = n;
 	}
 	if (dir)
 		closedir(dir);
+}
+
+/* 0: there is none */
+unsigned int last_generation(const struct job *job)
+{
+	unsigned int first, last;
+
+	find_generations(job, &first, &last);
 	return last;
 }
 
@@ -453,21 +468,11 @@ static int remove_generation(const struct job *job, unsigned int generation)
  */
 void job_remove_older(const struct job *job)
 {
-	DIR *dir;
-	struct dirent *entry;
-	unsigned int oldest;
+	unsigned int oldest, last;
 
-	do {
-		oldest = job->generation;
-		dir = opendir(job->dir);
-		while (dir && (entry = readdir(dir))) {
-			if (all_digits(entry->d_name) &&
-			    strtoul(entry->d_name, NULL, 10) < oldest)
-				oldest = strtoul(entry->d_name, NULL, 10);
-		}
-		if (dir)
-			closedir(dir);
-	} while (oldest < job->generation && !remove_generation(job, oldest));
+	do
+		find_generations(job, &oldest, &last);
+	while (oldest && oldest < job->generation && !remove_generation(job, oldest));
 }
 
 /**

@@ -24,13 +24,6 @@ static const struct argp_option options[] = {
 	{ 0 }
 };
 
-static void want_number(struct argp_state *state, const char *option, const char *text,
-			uint64_t *value)
-{
-	if (!parse_number(text, value) || !*value)
-		argp_error(state, "--%s: '%s' is no number from 1 on", option, text);
-}
-
 static void at_end(struct job *job, const struct argp_state *state, bool resume)
 {
 	if (!job->argv == !resume)
@@ -47,8 +40,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'e':
-		if (!parse_time(arg, &job->every))
-			argp_error(state, "--every: '%s' is no time: 30, 10m, 2h", arg);
+		want_time(state, "every", arg, &job->every);
 		return 0;
 	case 'd':
 	case 'r':
