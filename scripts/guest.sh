@@ -280,6 +280,13 @@ if [ "$icount" ]; then
 else
 	accel=(-accel "$(accelerator)")
 fi
+# One thread for all of the emulator's processors: they take turns, and none runs what
+# another has just patched; see tripped().
+in_turn() {
+	if [[ ${accel[1]} == tcg* ]]; then accel[1]=tcg,thread=single; fi
+}
+
+[ ! "${CP_IN_TURN:-}" ] || in_turn
 pack "$run/root" >"$run/initramfs"
 boot_it() {	# SECONDS; QEMU's status goes to code
 	code=0
@@ -305,6 +312,7 @@ else
 	if ! timed_out && ! ours_in_trace && ! grep -qs 'guest: runs' "$log"; then
 		say "$name: the guest died (QEMU's status $code) before the program ran; once more. What it said last:"
 		[ ! -f "$log" ] || tr -d '\r' <"$log" | tail -n 20 >&2
+		in_turn
 		boot_it "$timeout" </dev/null
 	fi
 fi

@@ -38,12 +38,14 @@ layout='
 #include <linux/cp_range.h>
 #include <stddef.h>
 #define AT(field, offset) _Static_assert(offsetof(struct cp_note, field) == offset, #field)
+#define AR(field, offset) _Static_assert(offsetof(struct cp_result, field) == offset, #field)
 AT(n, 24); AT(req_start, 32); AT(page_size, 64); AT(pages_data, 88); AT(runs, 120);
 AT(id, 128); AT(parent_id, 144); AT(parent, 160); AT(crc, 200);
 AT(flags, 208); AT(threads, 216); AT(nr_areas, 220); AT(stop_ns, 224); AT(own_pid, 232);
 _Static_assert(CP_NOTE_SIZE_VER1 == 208 && sizeof(struct cp_note) == 240, "size");
 _Static_assert(sizeof(struct cp_args) == CP_ARGS_SIZE_VER0, "arguments");
-_Static_assert(sizeof(struct cp_result) == CP_RESULT_SIZE_VER0, "result");
+AR(id, 88); AR(name, 104); AR(refused, CP_RESULT_SIZE_VER0); AR(refused_at, 152);
+_Static_assert(sizeof(struct cp_result) == 160, "result");
 _Static_assert(sizeof(struct cp_span) == 16, "range");'
 
 for bits in 64 32; do
