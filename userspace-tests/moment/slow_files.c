@@ -226,45 +226,60 @@ static void *forget(void *arg)
 
 	while (!stop) {
 		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-		usleep(1000);
+		sched_yield();
 	}
 	return NULL;
 }
 
-/* A disk that takes a second for each 64 KiB, and what was read is forgotten again. */
+/*
+ * A disk that takes a second for each 64 KiB, and what was read is forgotten again. Whether
+ * that is in time for the stop is chance: calls are made till it once was.
+ */
 TEST_F(slow, to_be_read)
 {
 	const size_t len = 32 * PAGE;
 	int fd = open("/dev/slow", O_RDONLY);
-	struct cp_span span[2];
+	char *shared = mmap(NULL, SHARED, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			    -1, 0);
+	struct cp_span span[3];
+	double took, until;
 	pthread_t forgets;
-	double took;
+	int calls = 0;
 	char *slow;
 
 	if (fd < 0)
 		SKIP(return, "no /dev/slow");
+	ASSERT_NE(MAP_FAILED, shared);
+	cp_fill(shared, SHARED, 1);
 	slow = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	ASSERT_NE(MAP_FAILED, slow);
-	span[0] = (struct cp_span){ (uintptr_t)self->mem, (uintptr_t)self->mem + WORDS * PAGE };
-	span[1] = (struct cp_span){ (uintptr_t)slow, (uintptr_t)slow + len };
+	span[0] = (struct cp_span){ (uintptr_t)slow, (uintptr_t)slow + len };
+	/* takes some time to be saved, after what was read and before the stop */
+	span[1] = (struct cp_span){ (uintptr_t)shared, (uintptr_t)shared + SHARED };
+	span[2] = (struct cp_span){ (uintptr_t)self->mem, (uintptr_t)self->mem + WORDS * PAGE };
 	self->args.ranges = (uintptr_t)span;
-	self->args.nr_ranges = 2;
+	self->args.nr_ranges = 3;
 	self->args.dirfd = CP_DIR_TMP;
 	ASSERT_EQ(0, pthread_create(&forgets, NULL, forget, &fd));
-	took = cp_now();
-	ASSERT_EQ(0, cp_checkpoint(&self->args, sizeof(self->args))) TH_LOG("%m");
-	took = cp_now() - took;
-	TH_LOG("the call took %.1f s, missed for %u, %u images; the program stood still for %.2f ms, and at most %.2f ms without a word",
+	until = cp_now() + 180;
+	do {
+		took = cp_now();
+		ASSERT_EQ(0, cp_checkpoint(&self->args, sizeof(self->args))) TH_LOG("%m");
+		took = cp_now() - took;
+		EXPECT_GT(SOON * 1e9, self->result.stop_ns);
+		EXPECT_EQ(!self->result.missed, !!(self->result.flags & CP_MOMENT));
+		calls++;
+	} while (!self->result.missed && cp_now() < until);
+	TH_LOG("the call took %.1f s, missed for %u, %u images; the program stood still for %.2f ms, and at most %.2f ms without a word in %d calls",
 	       took, self->result.missed, self->result.images, self->result.stop_ns / 1e6,
-	       longest * 1e3);
+	       longest * 1e3, calls);
 	EXPECT_LT(2, took);
-	EXPECT_FALSE(self->result.flags & CP_MOMENT);
 	EXPECT_EQ(CP_MISSED_READ, self->result.missed);
-	EXPECT_GT(SOON * 1e9, self->result.stop_ns);
 	EXPECT_GT(SOON, longest);
 	stop = true;
 	pthread_join(forgets, NULL);
 	munmap(slow, len);
+	munmap(shared, SHARED);
 	close(fd);
 }
 
