@@ -6,6 +6,8 @@
  */
 #define _GNU_SOURCE
 #include <elf.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -174,31 +176,81 @@ static int change(const char *name, off_t at, unsigned char *byte, unsigned char
 	return bad;
 }
 
+/* Where the file of the image has these bytes, or 0. */
+static off_t find_bytes(const char *name, const void *bytes, size_t len)
+{
+	int fd = open(in(name), O_RDONLY);
+	char *all = MAP_FAILED, *at = NULL;
+	struct stat st;
+
+	if (!fstat(fd, &st))
+		all = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (all != MAP_FAILED) {
+		at = memmem(all, st.st_size, bytes, len);
+		munmap(all, st.st_size);
+	}
+	close(fd);
+	return at ? at - all : 0;
+}
+
+/* Of the vdso that is here, in hexadecimal digits: its notes are in its first page. */
+static const char *vdso_id(void)
+{
+	const char *vdso = (const char *)getauxval(AT_SYSINFO_EHDR);
+	const Elf64_Ehdr *ehdr = (const void *)vdso;
+	const Elf64_Phdr *phdr = (const void *)(vdso + ehdr->e_phoff);
+	static char digits[64];
+
+	for (int i = 0; i < ehdr->e_phnum; i++, phdr++) {
+		const char *at = vdso + phdr->p_offset, *end = at + phdr->p_filesz;
+
+		while (phdr->p_type == PT_NOTE && at < end) {
+			const Elf64_Nhdr *note = (const void *)at;
+			const char *name = at + sizeof(*note);
+			const unsigned char *id = (const void *)(name + (note->n_namesz + 3) / 4 * 4);
+
+			if (note->n_type == NT_GNU_BUILD_ID && !strcmp(name, "GNU"))
+				for (unsigned int k = 0; k < note->n_descsz && k < 31; k++)
+					sprintf(digits + 2 * k, "%02x", id[k]);
+			at = (const char *)id + (note->n_descsz + 3) / 4 * 4;
+		}
+	}
+	return digits;
+}
+
+TEST_F(stays_dead, another_build_of_the_vdso)
+{
+	const char *id = vdso_id();
+	unsigned char byte;
+	off_t at;
+
+	SAVE_AND_KILL();
+	ASSERT_EQ(40, (int)strlen(id));
+	at = find_bytes(self->result.name, id, strlen(id) + 1);
+	ASSERT_NE(0, at);
+	cpimg_chain_close(self->chain);
+	ASSERT_EQ(0, change(self->result.name, at + 39, &byte, id[39] == '0' ? '1' : '0'));
+	self->chain = cpimg_chain_open(in(self->result.name), NULL, CPIMG_NO_CRC, &self->err);
+	ASSERT_NE(NULL, self->chain) TH_LOG("%s", self->err.text);
+	STAYS_DEAD("its vdso");
+	cpimg_chain_close(self->chain);
+	ASSERT_EQ(0, change(self->result.name, at + 39, &byte, byte));
+	OPEN(self->result.name);
+	GOES_ON();
+}
+
 /* The last step that can fail: registers that the processor does not take. */
 TEST_F(stays_dead, registers_that_cannot_be)
 {
 	struct cpimg_elfnote en;
-	unsigned char byte, buf[64];
-	off_t at = 0;
-	struct stat st;
-	int fd;
+	unsigned char byte;
+	off_t at;
 
 	SAVE_AND_KILL();
 	ASSERT_TRUE(cpimg_find_note(cpimg_chain_image(self->chain, cpimg_chain_length(self->chain) - 1),
 				    "LINUX", NT_X86_XSTATE, &en));
 	/* the header behind the 512 bytes of FXSAVE: its reserved bytes are 0 */
-	memcpy(buf, (const char *)en.desc + 448, sizeof(buf));
-	ASSERT_EQ(0, stat(in(self->result.name), &st));
-	fd = open(in(self->result.name), O_RDONLY);
-	for (off_t i = 0; i + 4 <= st.st_size && !at; i += 4) {
-		unsigned char *copy = (unsigned char *)en.desc;
-		unsigned char here[832];
-
-		if (pread(fd, here, sizeof(here), i) == sizeof(here) &&
-		    !memcmp(here, copy, sizeof(here)))
-			at = i;
-	}
-	close(fd);
+	at = find_bytes(self->result.name, en.desc, 832);
 	ASSERT_NE(0, at);
 	cpimg_chain_close(self->chain);
 	ASSERT_EQ(0, change(self->result.name, at + 512 + 40, &byte, 0x55));

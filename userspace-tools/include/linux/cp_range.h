@@ -636,7 +636,8 @@ enum cp_vma_kind {
  * @flags:	CP_VMA_*
  * @kind:	enum cp_vma_kind
  * @pkey:	its protection key
- * @name:	of PR_SET_VMA_ANON_NAME: where it begins in the names, or CP_NO_NAME
+ * @name:	of PR_SET_VMA_ANON_NAME: where it begins in the names, or CP_NO_NAME; of
+ *		CP_VMA_VDSO: its build-id in hexadecimal digits
  * @page_shift:	of the pages of CP_VMA_HUGETLB, else 0
  */
 struct cp_vma {
