@@ -122,6 +122,7 @@ struct saved {
  * @last:	the program is to stop once it is saved
  * @remove:	what is needed no longer is removed
  * @synced:	images below this number are safe
+ * @stop_ns:	the longest that the program may stand still
  */
 struct saving {
 	const struct job	*job;
@@ -131,6 +132,7 @@ struct saving {
 	bool			last;
 	bool			remove;
 	uint64_t		synced;
+	uint64_t		stop_ns;
 };
 
 void save(const struct saving *s, struct saved *out);

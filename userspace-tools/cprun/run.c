@@ -20,6 +20,8 @@
 #define SYS_pidfd_open	434
 #endif
 
+#define LEAST_STOP_NS	1000000000ULL
+
 struct run {
 	struct job	*job;
 	pid_t		program;
@@ -33,6 +35,7 @@ struct run {
 	double		due;		/* when to save, by the clock */
 	bool		wanted;		/* and now */
 	bool		next_full;
+	uint64_t	stop_ns;	/* the longest that it may stand still */
 	uint64_t	synced;
 	struct said	said;
 	struct streams	streams;
@@ -95,6 +98,8 @@ static bool begin_save(struct run *r)
 		.full = r->next_full, .last = r->state == TO_END,
 		/* who makes the chain shorter removes by himself */
 		.remove = !r->pruner, .synced = r->synced,
+		/* nobody waits for what is to end */
+		.stop_ns = r->state == TO_END ? CP_MAX_STOP_NS : r->stop_ns,
 	};
 	struct saved saved;
 	int pipe[2];
@@ -136,6 +141,18 @@ static bool is_long(const struct job *job, const struct saved *s)
 	if (job->full_every)
 		return s->length > job->full_every;
 	return !job->keep && s->rest > s->full;
+}
+
+/*
+ * Half of the time is for threads to come out of their system calls, one of which may wait
+ * for a disk. Twice as long when it was too short, or else by and by as it was.
+ */
+static void adapt_stop(struct run *r, const struct saved *s)
+{
+	if (s->r.missed == CP_MISSED_TIME || s->r.refused == CP_REFUSED_BUSY)
+		r->stop_ns = lower(2 * r->stop_ns, CP_MAX_STOP_NS);
+	else
+		r->stop_ns = higher(r->stop_ns / 2, LEAST_STOP_NS);
 }
 
 static void shorten(struct run *r, const struct saved *s)
@@ -201,6 +218,7 @@ static void saver_ended(struct run *r)
 		if (!s.sync_error || s.sync_error == EOPNOTSUPP)
 			r->synced = s.r.n + 1;
 		r->next_full = is_long(r->job, &s);
+		adapt_stop(r, &s);
 		shorten(r, &s);
 	}
 	if (is_passing(&s))
@@ -303,7 +321,7 @@ static int look_after(struct run *r)
 int run(void *arg)
 {
 	struct start *start = arg;
-	struct run r = { .job = start->job, .result = -1 };
+	struct run r = { .job = start->job, .result = -1, .stop_ns = LEAST_STOP_NS };
 
 	r.signals = cpimg_space_signals();
 	if (r.signals < 0) {

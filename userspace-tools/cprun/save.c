@@ -38,7 +38,7 @@ static int take(const struct saving *s, struct cp_result *r)
 		.flags = (s->full ? 0 : CP_INCREMENTAL) | CP_MOMENT | CP_PROCESS,
 		.pidfd = s->pidfd,
 		.dirfd = s->job->folder_fd,
-		.max_stop_ns = CP_MAX_STOP_NS,
+		.max_stop_ns = s->stop_ns,
 		.max_bytes = pool_bytes(),
 		.result = (uintptr_t)r,
 		.result_size = sizeof(*r),
