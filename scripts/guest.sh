@@ -227,6 +227,8 @@ chmod -R u=rwX,go=rX "$run/root"
 # "quiet" would hide warnings. A busy host must not look like a hung guest, or like
 # one whose timer does not work.
 cmdline='console=ttyS0 loglevel=5 panic=-1 printk.devkmsg=on no_timer_check'
+# Yama as Debian has it.
+cmdline="$cmdline sysctl.kernel.yama.ptrace_scope=0"
 cmdline="$cmdline rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60$append"
 cpu=max
 

@@ -18,6 +18,7 @@
 #include "set_uid_loop.h"
 
 #define YAMA	"/proc/sys/kernel/yama/ptrace_scope"
+#define NO_YAMA	"the kernel lacks CONFIG_SECURITY_YAMA, or CONFIG_LSM does not name it"
 #define RACE	"/tmp/race"
 
 #ifndef PR_SET_PTRACER
@@ -250,7 +251,6 @@ TEST_F(may_save, across_user_namespaces)
 		EXPECT_OK(strangers(&pairs[i]));
 }
 
-/* 3 is not tried: there is no way back from it. */
 TEST_F(may_save, as_yama_says)
 {
 	static const struct pair stranger[3][4] = {
@@ -279,8 +279,7 @@ TEST_F(may_save, as_yama_says)
 	char text[2] = "0";
 
 	if (access(YAMA, F_OK))
-		SKIP(return, "no %s: the kernel lacks CONFIG_SECURITY_YAMA, or CONFIG_LSM does not name it",
-		     YAMA);
+		SKIP(return, NO_YAMA);
 	for (int scope = 0; scope < 3; scope++) {
 		text[0] = '0' + scope;
 		ASSERT_EQ(0, cp_write_file(YAMA, text)) TH_LOG("%m");
@@ -487,6 +486,20 @@ TEST_F(may_save, no_set_uid_program)
 	unlink(RACE "/plain");
 	unlink(RACE "/set_uid");
 	rmdir(RACE);
+}
+
+/* The last test of this guest: there is no way back from 3. */
+TEST_F(may_save, nobody_says_yama)
+{
+	static const struct pair
+		stranger = { "3: root", be_root, be_user, EPERM },
+		parent = { "3: its parent", be_user, be_root, EPERM };
+
+	if (access(YAMA, F_OK))
+		SKIP(return, NO_YAMA);
+	ASSERT_EQ(0, cp_write_file(YAMA, "3")) TH_LOG("%m");
+	EXPECT_OK(strangers(&stranger));
+	EXPECT_OK(parents(&parent));
 }
 
 TEST_HARNESS_MAIN
