@@ -3,7 +3,8 @@
 #
 # Shows the main job: a program in a guest saves itself and goes on; here gdb
 # opens the image and finds the moment of the call. Then a solver is killed, again
-# and again, and goes on each time from what it saved.
+# and again, and goes on each time from what it saved; and so is a program of four threads
+# that knows nothing of images, under cprun.
 . "$(dirname "$0")/lib.sh"
 
 [ "$arch" != i386 ] ||
@@ -80,4 +81,21 @@ last chain of images, up to $(here "$newest"); a map of its memory,
 checkpoint by checkpoint; and the plate in the end, a picture:
 $(here "$plate/map.svg")
 $(here "$plate/plate.ppm")
+EOF
+
+step run "A program that knows nothing of it is killed three times, and goes on"
+add=()
+mapfile -t libraries < <(ldd "$BUILD/tools/cprun" | sed -nE 's/^[[:space:]](.* => )?(\/[^ ]+) \(.*/\2/p')
+for file in "${libraries[@]}"; do
+	add+=(--add "$file:$file")
+done
+printf '\n$ kill_cprun 3 /cprun /disk 200    (in the guest)\n'
+# kill_cprun compares its result and its log with those of an undisturbed run
+"$top/scripts/guest.sh" --mem 512 --smp 2 --timeout 900 --disk 256 \
+	--add "$BUILD/tools/cprun:/cprun" "${add[@]}" -- /tests/kill_cprun 3 /cprun /disk 200
+
+cat <<EOF
+
+It has four threads, was not changed, and was saved from outside each second, at one moment
+of all of them. Each time the same command went on: cprun(1).
 EOF
