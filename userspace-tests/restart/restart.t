@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# `cpimg restart`, this machine's cpimg in a guest: what was saved in a guest that is gone
+# goes on in another one.
+. "$(dirname "$0")/../lib/host.sh"
+
+if kernel_is_too_old; then
+	echo "1..0 # SKIP the C library that cpimg is linked with wants Linux $wants"
+	exit 0
+fi
+plan 12
+
+cpimg=$RUN_DIR/tools/cpimg
+saw=$RUN_DIR/make
+make -s -C "$tools" OUT="$RUN_DIR/tools" >"$saw" 2>&1
+ok "cpimg is built"
+
+add=(--add "$cpimg:/cpimg")
+mapfile -t libraries < <(ldd "$cpimg" | grep -o '/[^ ]*')
+for file in "${libraries[@]}"; do
+	add+=(--add "$file:$file")
+done
+folder=$RUN_DIR/images
+
+guest() {	# PROGRAM ARGUMENTS
+	"$GUEST" --kernel "${CP_VARIANT:-normal}" --mem 512 --smp 2 --timeout 300 \
+		--share "$folder" "${add[@]}" -- "$@" >"$saw" 2>&1
+}
+
+# Its program is in the folder, too: it is the same file in both guests.
+rm -rf "$folder"
+mkdir "$folder"
+cp "$TESTS_DIR/goes_on" "$folder"
+: >"$folder/go"
+for act in itself itself_thread; do
+	rm -f "$folder"/*-cp* "$folder"/name
+	saw=$RUN_DIR/save-$act
+	guest /host/goes_on "$act" /host && ! has 'it went on'
+	ok "$act: it saves itself, and ends"
+	newest=$(basename "$(tr -d '\0' <"$folder/name")")
+	saw=$RUN_DIR/show-$act
+	"$cpimg" show "$folder/$newest" >"$saw" 2>&1 && has '^  restart   yes: [12] threads, '
+	ok "$act: show says that it can be restarted"
+	saw=$RUN_DIR/restart-$act
+	guest /cpimg restart "/host/$newest" && has 'goes on, with [12] thread' &&
+		has 'goes_on: it went on'
+	ok "$act: restarted in another guest, it goes on to its end"
+	saw=$RUN_DIR/quiet-$act
+	guest /cpimg restart --quiet --here "/host/$newest" && has 'goes_on: it went on' &&
+		! has 'goes on, with'
+	ok "$act: without a space of its own, and a word"
+done
+
+cp "$folder/goes_on" "$folder/other"
+echo >>"$folder/goes_on"
+saw=$RUN_DIR/changed
+guest /cpimg restart "/host/$newest"
+[ $? = 1 ] && has "^cpimg: .*/goes_on: size is " && ! has 'it went on'
+ok "another program of its name"
+rm "$folder/goes_on"
+saw=$RUN_DIR/missing
+guest /cpimg restart "/host/$newest"
+[ $? = 1 ] && has "^cpimg: .*/goes_on: .*No such file" && ! has 'it went on'
+ok "its program is gone"
+
+saw=$RUN_DIR/usage
+good=true
+for bad in "" "1 2" "--what 1"; do
+	# shellcheck disable=SC2086
+	"$cpimg" restart $bad >"$saw" 2>&1
+	[ $? = 2 ] || { echo "# restart $bad: not an error of usage"; good=false; }
+done
+$good
+ok "what cannot be asked for"
