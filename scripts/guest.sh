@@ -37,6 +37,7 @@ is kept, and named on stderr.
   --9p TAG:DIR               the host's DIR for the program to mount, with options of its
                              own: -t 9p -o trans=virtio,version=9p2000.L TAG
   --add FILE[:PATH]          FILE of the host as PATH (default /tests/<name>)
+  --with FILE[:PATH]         a program of the host, with the libraries that it needs
   --apparmor FILE            a policy of AppArmor, compiled here, is in force before the
                              program starts
   --append STRING            more words for the kernel command line (once for each word
@@ -53,7 +54,7 @@ EOF
 }
 
 kernel=normal mem=512 smp=1 swap='' slow='' disk_log='' share='' append='' icount='' timeout=''
-allow='' kmemleak='' tty='' log='' keep='' apparmor='' disks=() tags=() add=()
+allow='' kmemleak='' tty='' log='' keep='' apparmor='' disks=() tags=() add=() with=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--icount | --kmemleak | --tty | --help | --) ;;
@@ -70,6 +71,7 @@ while [ $# -gt 0 ]; do
 	--share)	share=$2; shift ;;
 	--9p)		tags+=("$2"); shift ;;
 	--add)		add+=("$2"); shift ;;
+	--with)		add+=("$2"); with+=("$2"); shift ;;
 	--apparmor)	apparmor=$2; shift ;;
 	--append)	append="$append $2"; shift ;;
 	--timeout)	timeout=$2; shift ;;
@@ -209,6 +211,12 @@ mkdir -p "$run/root" "$run/probe"
 } >"$run/root/guest.conf"
 : >"$run/probe/guest.conf"
 
+for file in ${with[@]+"${with[@]}"}; do
+	[ -e "$file" ] || file=${file%:/*}
+	while read -r library; do
+		add+=("$library:$library")
+	done < <(ldd "$file" | sed -nE 's/^[[:space:]](.* => )?(\/[^ ]+) \(.*/\2/p')
+done
 for file in ${add[@]+"${add[@]}"}; do
 	path=/tests/$(basename "$file")
 	if [ ! -e "$file" ] && [[ $file == *:/* ]]; then

@@ -84,15 +84,10 @@ $(here "$plate/plate.ppm")
 EOF
 
 step run "A program that knows nothing of it is killed three times, and goes on"
-add=()
-mapfile -t libraries < <(ldd "$BUILD/tools/cprun" | sed -nE 's/^[[:space:]](.* => )?(\/[^ ]+) \(.*/\2/p')
-for file in "${libraries[@]}"; do
-	add+=(--add "$file:$file")
-done
 printf '\n$ kill_cprun 3 /cprun /disk 200    (in the guest)\n'
 # kill_cprun compares its result and its log with those of an undisturbed run
 "$top/scripts/guest.sh" --mem 512 --smp 2 --timeout 900 --disk 256 \
-	--add "$BUILD/tools/cprun:/cprun" "${add[@]}" -- /tests/kill_cprun 3 /cprun /disk 200
+	--with "$BUILD/tools/cprun:/cprun" -- /tests/kill_cprun 3 /cprun /disk 200
 
 cat <<EOF
 

@@ -37,11 +37,7 @@ PRAGMA integrity_check;
 END
 
 # The program and all that the loader takes for it, under their own names
-add=(--add "$program:$program" --add "$sql:/input.sql")
-mapfile -t libraries < <(ldd "$program" | grep -o '/[^ ]*')
-for file in "${libraries[@]}"; do
-	add+=(--add "$file:$file")
-done
+add=(--with "$program:$program" --add "$sql:/input.sql")
 
 guest() {	# OPTIONS-OF-GUEST -- PROGRAM ARGS
 	"$GUEST" --kernel "${CP_VARIANT:-normal}" --mem 768 --timeout 900 \

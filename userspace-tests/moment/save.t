@@ -16,11 +16,6 @@ saw=$RUN_DIR/make
 make -s -C "$tools" OUT="$RUN_DIR/tools" >"$saw" 2>&1
 ok "cpimg is built"
 
-add=(--add "$cpimg:/cpimg")
-mapfile -t libraries < <(ldd "$cpimg" | grep -o '/[^ ]*')
-for file in "${libraries[@]}"; do
-	add+=(--add "$file:$file")
-done
 folder=$RUN_DIR/images
 
 save() {	# SECONDS ARGUMENTS-OF-SAVE
@@ -29,7 +24,7 @@ save() {	# SECONDS ARGUMENTS-OF-SAVE
 	rm -rf "$folder"
 	mkdir "$folder"
 	"$GUEST" --kernel "${CP_VARIANT:-normal}" --mem 512 --smp 2 --timeout 600 \
-		--share "$folder" "${add[@]}" -- /tests/from_outside "$seconds" \
+		--share "$folder" --with "$cpimg:/cpimg" -- /tests/from_outside "$seconds" \
 		/cpimg save --dir /host "$@" >"$saw" 2>&1
 }
 

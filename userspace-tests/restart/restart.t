@@ -16,16 +16,12 @@ saw=$RUN_DIR/make
 make -s -C "$tools" OUT="$RUN_DIR/tools" >"$saw" 2>&1
 ok "cpimg is built"
 
-add=(--add "$cpimg:/cpimg")
-mapfile -t libraries < <(ldd "$cpimg" | grep -o '/[^ ]*')
-for file in "${libraries[@]}"; do
-	add+=(--add "$file:$file")
-done
 folder=$RUN_DIR/images
 
+first=0		# process ids begin after it
 guest() {	# PROGRAM ARGUMENTS
 	"$GUEST" --kernel "${CP_VARIANT:-normal}" --mem 512 --smp 2 --timeout 300 \
-		--share "$folder" "${add[@]}" -- "$@" >"$saw" 2>&1
+		--share "$folder" --append "sysctl.kernel.ns_last_pid=$first" --with "$cpimg:/cpimg" -- "$@" >"$saw" 2>&1
 }
 
 # Its program is in the folder, too: it is the same file in both guests.
@@ -36,9 +32,11 @@ cp "$TESTS_DIR/goes_on" "$folder"
 for act in itself itself_thread; do
 	rm -f "$folder"/*-cp* "$folder"/name
 	saw=$RUN_DIR/save-$act
+	first=1000
 	guest /host/goes_on "$act" /host && ! has 'it went on'
 	ok "$act: it saves itself, and ends"
 	newest=$(basename "$(tr -d '\0' <"$folder/name")")
+	first=300	# its id is not to be that of cpimg
 	saw=$RUN_DIR/show-$act
 	"$cpimg" show "$folder/$newest" >"$saw" 2>&1 && has '^  restart   yes: [12] threads, '
 	ok "$act: show says that it can be restarted"
