@@ -5,6 +5,7 @@
  * goes on as if nothing had been, and comes to the right end. helpers/goes_on.c is it.
  */
 #define _GNU_SOURCE
+#include <grp.h>
 #include <sys/prctl.h>
 
 #include <libcpimg/internal.h>
@@ -242,6 +243,68 @@ TEST_F(comes_back, in_a_users_space)
 TEST_F(comes_back, with_pipes_in_a_users_space)
 {
 	IN_A_SPACE("pipes", 1000);
+}
+
+/* @wanted: as /proc/PID/status has them, a space after each */
+static bool has_groups(pid_t pid, const char *wanted)
+{
+	size_t len = strlen(wanted);
+	char path[32], line[256];
+	bool same = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, "Groups:\t", 8))
+			same = !strncmp(line + 8, wanted, len) && line[8 + len] == '\n';
+	if (f)
+		fclose(f);
+	return same;
+}
+
+static bool has_oom_score_adj(pid_t pid, int wanted)
+{
+	char path[40];
+	int adj = 0;
+	bool got;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+	f = fopen(path, "r");
+	got = f && fscanf(f, "%d", &adj) == 1 && adj == wanted;
+	if (f)
+		fclose(f);
+	return got;
+}
+
+static bool set_oom_score_adj(int adj)
+{
+	FILE *f = fopen("/proc/self/oom_score_adj", "w");
+	bool done = f && fprintf(f, "%d\n", adj) > 0;
+
+	return f && !fclose(f) && done;
+}
+
+/* Groups and the OOM killer's liking are not the program's: whoever restarts it gives its own. */
+TEST_F(comes_back, with_what_the_caller_has)
+{
+	gid_t then[] = { 7, 8 }, now[] = { 9 };
+
+	ASSERT_EQ(0, setgroups(2, then));
+	ASSERT_TRUE(set_oom_score_adj(300));
+	START("memory");
+	EXPECT_TRUE(has_groups(self->pid, "7 8 "));
+	EXPECT_TRUE(has_oom_score_adj(self->pid, 300));
+	SAVE(0);
+	cp_kill(self->pid);
+	ASSERT_EQ(0, setgroups(1, now));
+	ASSERT_TRUE(set_oom_score_adj(100));
+	OPEN(self->result.name);
+	RESTART();
+	EXPECT_TRUE(has_groups(self->pid, "9 "));
+	EXPECT_TRUE(has_oom_score_adj(self->pid, 100));
+	ENDS_WELL();
 }
 
 TEST_HARNESS_MAIN

@@ -51,9 +51,10 @@ static pid_t restart(struct restart *r, struct cp_restart *how)
  * The process has the ids that it had: no others may have them in the caller's pid
  * namespace, and to ask for them takes CAP_CHECKPOINT_RESTORE there, which process 1 of a
  * pid and user namespace of its own has. It is a child of the calling thread, and runs when
- * the call returns. Its users, groups, mounts and hosts are the caller's. Nothing that is
- * open or mapped in the caller is in it, but for the caller's standard streams where it had
- * a terminal, or a pipe of others, as descriptor 0, 1 or 2.
+ * the call returns. Its users, groups, mounts and hosts are the caller's, and so is
+ * oom_score_adj; supplementary groups are not compared. Nothing that is open or mapped in
+ * the caller is in it, but for the caller's standard streams where it had a terminal, or a
+ * pipe of others, as descriptor 0, 1 or 2.
  *
  * Files that were open for reading, or mapped, are to be as they were; those that were
  * open for writing are cut back to the size that they had, and what is cut off is kept as
