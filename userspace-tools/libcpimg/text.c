@@ -122,7 +122,7 @@ const char *cpimg_refused_name(uint32_t refused)
 		[CP_REFUSED_DEVICE]	= "it has a device open",
 		[CP_REFUSED_KIND]	= "it has an epoll, inotify or pidfd descriptor, or the like",
 		[CP_REFUSED_UNLINKED]	= "it has a file open that has no name any more",
-		[CP_REFUSED_PIPE]	= "another process has the other end of a pipe",
+		[CP_REFUSED_PIPE]	= "it has a pipe of others, a named one, or one of packets",
 		[CP_REFUSED_LOCK]	= "it has a file lock or lease",
 		[CP_REFUSED_FILES]	= "not all threads share the same descriptors and folders",
 		[CP_REFUSED_NAME]	= "a file name cannot be told, or is too long",
