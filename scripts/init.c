@@ -277,8 +277,13 @@ static void read_conf(void)
 			kmemleak = 1;
 		else if (!strcmp(line, "coverage"))
 			coverage = 1;
-		else if (!strcmp(line, "arg") && nargs < MAX_ARGS)
+		else if (!strcmp(line, "arg")) {
+			if (nargs == MAX_ARGS) {
+				errno = E2BIG;
+				die("take", value);
+			}
 			args[nargs++] = value;
+		}
 	}
 }
 
