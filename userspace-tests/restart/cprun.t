@@ -6,12 +6,14 @@
 # cprun, this machine's in a guest: a program that knows nothing is killed in all ways,
 # started again by the same command, and its result is what it is undisturbed.
 . "$(dirname "$0")/../lib/host.sh"
+. "$top/scripts/disk.sh"
+PATH=$PATH:/usr/sbin:/sbin
 
 if kernel_is_too_old; then
 	echo "1..0 # SKIP the C library that cprun is linked with wants Linux $wants"
 	exit 0
 fi
-plan 29
+plan 31
 
 saw=$RUN_DIR/make
 make -s -C "$tools" OUT="$RUN_DIR/tools" >"$saw" 2>&1
@@ -208,3 +210,34 @@ kill -9 $!; wait $!
 /cprun --every 1 -d d -v $program; echo "status $?"; as_whole'
 has '^status 0' && has "^$result" && has 'the program goes on from there' && has '^the log is whole'
 ok "root: in no user namespace, it goes on"
+
+# The power is cut while nothing but cprun has a reason to write to the disk what the program
+# has written; another guest, of the same disk, goes on.
+cat >"$RUN_DIR/power.sh" <<'END'
+# the archive that guests boot has another time each time
+cat /tests/steady >steady && chmod +x steady
+/cprun --every 0.5 -d d -v ./steady log 60 100 &
+wait_for has_images d/0001 7
+echo "power cut"
+sleep 60
+END
+cat >"$RUN_DIR/power2.sh" <<'END'
+/cprun --every 1 -d d -v ./steady log 60 100; echo "status $?"
+as_whole
+END
+new_ext4 "$RUN_DIR/power.img" 64
+for script in power power2; do
+	(echo dir=/disk/power; cat "$RUN_DIR/common" "$RUN_DIR/$script.sh") >"$RUN_DIR/script"
+	saw=$RUN_DIR/$script
+	"$GUEST" --kernel "${CP_VARIANT:-normal}" --mem 512 --smp 2 --timeout 580 --power-cut --disk "$RUN_DIR/power.img" \
+		"${add[@]}" --add "$RUN_DIR/script:/script" -- /bin/sh -c \
+		"export PATH=/bin; mkdir -p /disk/power && chmod 777 /disk/power && exec setpriv --reuid=1000 --regid=1000 --clear-groups sh /script" \
+		>"$saw" 2>&1
+	status=$?
+	if [ "$script" = power ]; then
+		[ "$status" = 124 ] && has '^power cut'
+		ok "the power is cut"
+	fi
+done
+has '^status 0' && has "^$result" && has 'the program goes on from there' && has '^the log is whole' && ! has 'is gone'
+ok "after a power cut the program's files are as long as its image wants them"
