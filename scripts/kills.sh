@@ -31,17 +31,16 @@ program() {	# NAME RESULTS COMMAND...
 	command[${programs[-1]}]=$(printf '%q ' "$@")
 }
 program python out /usr/bin/python3 /home/work/threads.py 160
-program xz 'text.xz' /usr/bin/xz -T2 -6 -k --block-size=1MiB -c /home/work/text --verbose
-results[xz]=out
-program sqlite 'out' /usr/bin/sqlite3 -init /home/work/rows.sql db .quit
+program xz out /usr/bin/xz -T2 -9e -k --block-size=1MiB -c /home/work/text
+program sqlite out /usr/bin/sqlite3 -init /home/work/rows.sql db .quit
 program lua out /usr/bin/lua5.4 /home/work/queens.lua 9
 program gawk out /usr/bin/gawk -f /home/work/words.awk /home/work/text /home/work/text
 program bc out /usr/bin/bc -lq /home/work/digits.bc
 program openssl 'secret' /usr/bin/openssl enc -aes-256-cbc -pbkdf2 -iter 3000000 -S 0011223344556677 \
 	-pass pass:none -in /home/work/text -out secret
 program cc1 'large.s' /usr/lib/gcc/x86_64-linux-gnu/12/cc1 -quiet -O2 -fpreprocessed /home/work/large.i -o large.s
-program solver out /home/work/toil solver 4000
-program writer 'appended sought mapped out' /home/work/toil writer 600
+program solver out /home/work/toil solver 30000
+program writer 'appended sought mapped out' /home/work/toil writer 9000
 program signals out /home/work/toil signals 3000
 
 wanted=("$@")
@@ -99,7 +98,7 @@ local function place(row, cols, left, right, path)
 		end
 	end
 end
-for round = 1, 3 do place(1, {}, {}, {}, "") end
+for round = 1, 200 do place(1, {}, {}, {}, "") end
 END
 	cat >"$1/words.awk" <<'WORDS'
 { for (i = 1; i <= NF; i++) { seen[$i]++; sum = (sum * 31 + length($i) * seen[$i]) % 1000003 } }
@@ -188,7 +187,7 @@ run_program() {	# NAME
 		options+=(--result "$file")
 	done
 	cp --sparse=always "$system" "$out/disk.img"
-	new_ext4 "$out/images.img" 1500
+	new_ext4 "$out/images.img" 1000
 	: >"$log"
 	guest --undisturbed "${options[@]}" "$name" -- "${words[@]}" || return 1
 	while :; do

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * killer [--undisturbed] [--under 'CPRUN ...'] [--result FILE]... NAME [KILL:MS]... -- COMMAND...
+ * killer [--undisturbed] [--under 'CPRUN ...'] [--seed N] [--result FILE]... NAME [KILL:MS]... -- COMMAND...
  *
  * Runs a command of the system on /disk, as its user 1000, in /home/NAME: undisturbed, which
  * leaves its results in /home/NAME.good; or under cprun, which is killed, and started again
@@ -61,6 +61,7 @@ struct run {
 	int	status;		/* once it has ended: -1 before */
 	char	line[1024];
 	size_t	len;
+	long	out;		/* bytes of the standard output, before */
 	bool	refused;	/* there is no room for it */
 };
 
@@ -122,7 +123,7 @@ static pid_t start(char *const *argv, int err)
 	pid_t pid = fork();
 	int out, in;
 
-	TRY(pid >= 0);
+	TRY(pid >= 0 && err > 2);
 	if (pid)
 		return pid;
 	TRY(!chdir(home) && !setgid(USER) && !setuid(USER));
@@ -140,6 +141,37 @@ static pid_t start(char *const *argv, int err)
 	_exit(127);
 }
 
+/*
+ * A program that begins anew, as there is no image yet, appends to what the one before it
+ * has left: that is not of its result. Kept on the disk, for after a power cut.
+ */
+static long left_before(long set)
+{
+	FILE *file;
+
+	if (set >= 0) {
+		file = fopen("/images/left", "w");
+		TRY(file && fprintf(file, "%ld\n", set) > 0 && !fflush(file) &&
+		    !fsync(fileno(file)) && !fclose(file));
+		return set;
+	}
+	file = fopen("/images/left", "r");
+	if (!file)
+		return 0;
+	TRY(fscanf(file, "%ld", &set) == 1);
+	fclose(file);
+	return set;
+}
+
+static long size_of_out(void)
+{
+	char path[256];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/out", home);
+	return stat(path, &st) ? 0 : st.st_size;
+}
+
 static void begin(struct run *r)
 {
 	char *argv[64];
@@ -155,6 +187,7 @@ static void begin(struct run *r)
 	TRY(!pipe2(pipe, O_CLOEXEC));
 	*r = (struct run) {
 		.pid = start(argv, pipe[1]), .from = pipe[0], .began = now(), .status = -1,
+		.out = size_of_out(),
 	};
 	close(pipe[1]);
 	fcntl(r->from, F_SETFL, O_NONBLOCK);
@@ -163,6 +196,8 @@ static void begin(struct run *r)
 static void heard(struct run *r, const char *line)
 {
 	printf("%7.2f %s\n", now() - r->began, line);
+	if (strstr(line, "begins anew"))
+		left_before(r->out);
 	r->refused |= !!strstr(line, strerror(ENOSPC));
 }
 
@@ -355,6 +390,8 @@ static void compare(void)
 		b = fopen(theirs, "r");
 		if (!a || !b)
 			end(1, "FAILED: %s: %s", a ? theirs : ours, strerror(errno));
+		if (!strcmp(results[i], "out"))
+			fseek(a, left_before(-1), SEEK_SET);
 		do {
 			x = getc(a);
 			y = getc(b);
@@ -382,7 +419,7 @@ static void remove_results(void)
 static void undisturbed(void)
 {
 	double began = now();
-	pid_t pid = start(command, 1);
+	pid_t pid = start(command, fcntl(1, F_DUPFD, 3));
 	int status;
 
 	TRY(waitpid(pid, &status, 0) == pid);
@@ -422,6 +459,7 @@ static void at_end(struct run *r)
 	printf("ended: after %.2f s\n", now() - r->began);
 	compare();
 	remove_results();
+	left_before(0);
 }
 
 /* A start that finds no room may say so; else it goes on as usual. */
@@ -521,8 +559,10 @@ int main(int argc, char **argv)
 			alone = true;
 			break;
 		case 'c':
-			for (char *word = strtok(optarg, " "); word && ncprun < 16; word = strtok(NULL, " "))
+			for (char *word = strtok(optarg, " "); word; word = strtok(NULL, " ")) {
+				TRY(ncprun < 16);
 				cprun[ncprun++] = word;
+			}
 			break;
 		case 'r':
 			TRY(nresults < MAX_RESULTS);
