@@ -33,6 +33,7 @@ STEPS.test-debug := $(STEPS.kernel-debug) headers $(i386) tests initramfs tools 
 STEPS.coverage	:= $(STEPS.kernel-coverage) headers $(i386) tests initramfs tools deps-coverage test coverage
 STEPS.bench	:= $(STEPS.kernel) kernel-plain headers $(i386) tests initramfs deps-bench bench bystanders report
 STEPS.soak	:= $(STEPS.kernel) headers $(i386) tests initramfs soak
+STEPS.kills	:= $(STEPS.kernel) headers $(i386) tests initramfs tools deps-kills kills
 STEPS.selftests := $(STEPS.kernel) kernel-plain headers $(i386) tests initramfs deps-selftests selftests
 STEPS.check	:= $(if $(filter $(DEFAULT_KERNEL),$(KERNEL)),$(STEPS.kernel) headers) deps-check
 STEPS.check-each := $(STEPS.kernel)
@@ -72,7 +73,7 @@ SHELL	:= /bin/bash
 .NOTPARALLEL:
 .PHONY: help deps tree series refresh kernel kernel-debug kernel-off headers \
 	headers-of-tests tests tools install fuzz initramfs run test test-debug test-off check \
-	check-each shell kernel-plain kernel-coverage coverage bench soak selftests \
+	check-each shell kernel-plain kernel-coverage coverage bench soak kills selftests \
 	clean distclean
 
 help:
@@ -105,6 +106,8 @@ help:
 	@echo '  selftests     the kernel'"'"'s own tests, with the series and without'
 	@echo '  test-off      boot a kernel with CONFIG_CP_RANGE off'
 	@echo '  soak          what is random, seed after seed (MINUTES=10; CP_VARIANT=debug)'
+	@echo '  kills         real programs under cprun are killed, and go on (COUNT=20 times each;'
+	@echo '                PROGRAMS="python xz": some of them; SEED=N: the same again)'
 	@echo '  check         checkpatch, sparse, W=1, clang, coccicheck, shellcheck, does it apply'
 	@echo '  check-each    build after each patch (slow)'
 	@echo '  fuzz          fuzz the reader of images (MINUTES=10)'
@@ -202,6 +205,10 @@ coverage: kernel-coverage tests tools
 
 soak: kernel$(if $(filter debug,$(CP_VARIANT)),-debug) tests
 	@scripts/soak.sh
+
+kills: kernel tests tools
+	@scripts/deps.sh kills
+	@scripts/kills.sh $(PROGRAMS)
 
 test-off: kernel-off tests
 	@scripts/guest.sh --kernel off /tests/enosys

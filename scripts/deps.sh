@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Installs the Debian packages that are missing: deps.sh [check|coverage|fuzz|bench|selftests]
+# Installs the Debian packages that are missing: deps.sh [check|coverage|fuzz|bench|kills|selftests]
 # With an argument, also those that only that target of make needs.
 . "$(dirname "$0")/lib.sh"
 
@@ -12,6 +12,7 @@ check='clang coccinelle git shellcheck sparse'
 coverage='gcovr'
 fuzz='clang llvm'
 bench='gnuplot-nox'
+kills='bc gawk gcc lua5.4 openssl python3 sqlite3 xz-utils'
 selftests='libcap-dev libnuma-dev liburing-dev'
 optional='criu'			# not every Debian has it
 
@@ -21,6 +22,7 @@ check)	wanted="$wanted $check" ;;
 coverage) wanted="$wanted $coverage" ;;
 fuzz)	wanted="$wanted $fuzz" ;;
 bench)	wanted="$wanted $bench" ;;
+kills)	wanted="$wanted $kills" ;;
 selftests) wanted="$wanted $selftests" ;;
 esac
 # what that kernel's series is made with

@@ -31,6 +31,8 @@ is kept, and named on stderr.
                              TYPE: ext4, the default, or xfs, of 300 MiB or more. Given
                              again: on /disk2, on /disk3. Their devices are vda, vdb and
                              so on, in this order, after those of --swap and --slow
+  --power-cut                once the program says "power cut", a line of its own, QEMU is
+                             killed: on disks is what had got there. Exit status 124
   --disk-log FILE            what is written to /disk, and each flush, in order (QEMU's
                              blklogwrites); the disk has a volatile cache
   --share DIR                the host's DIR on /host, for writing too
@@ -54,10 +56,10 @@ EOF
 }
 
 kernel=normal mem=512 smp=1 swap='' slow='' disk_log='' share='' append='' icount='' timeout=''
-allow='' kmemleak='' tty='' log='' keep='' apparmor='' disks=() tags=() add=() with=()
+allow='' kmemleak='' power_cut='' tty='' log='' keep='' apparmor='' disks=() tags=() add=() with=()
 while [ $# -gt 0 ]; do
 	case $1 in
-	--icount | --kmemleak | --tty | --help | --) ;;
+	--icount | --kmemleak | --power-cut | --tty | --help | --) ;;
 	-*)		[ $# -gt 1 ] || { echo "guest.sh: $1 wants a value" >&2; usage; } ;;
 	esac
 	case $1 in
@@ -79,6 +81,7 @@ while [ $# -gt 0 ]; do
 	--log)		log=$2 keep=1; shift ;;
 	--icount)	icount=1 ;;
 	--kmemleak)	kmemleak=1 ;;
+	--power-cut)	power_cut=1 ;;
 	--tty)		tty=1 ;;
 	--help)		usage 0 ;;
 	--)		shift; break ;;
@@ -135,7 +138,9 @@ new_disk() {	# FILE [LOG]; its name in the guest goes to disk_name
 		blockdev+=",log.driver=file,log.filename=$(value "$log"),log.cache.no-flush=on"
 		devices+=(-blockdev "$blockdev")
 	else
-		devices+=(-drive "file=$(value "$1"),if=none,id=$disk_name,format=raw,cache=unsafe")
+		local cache=unsafe
+		[ ! "$power_cut" ] || cache=writeback
+		devices+=(-drive "file=$(value "$1"),if=none,id=$disk_name,format=raw,cache=$cache")
 	fi
 	devices+=(-device "virtio-blk-pci,drive=$disk_name")
 }
@@ -299,8 +304,26 @@ in_turn() {
 [ ! "${CP_IN_TURN:-}" ] || in_turn
 pack "$run/root" >"$run/initramfs"
 boot_it() {	# SECONDS; QEMU's status goes to code
+	local options=("${accel[@]}" ${devices[@]+"${devices[@]}"})
 	code=0
-	boot "$1" "$run/initramfs" "$log" "${accel[@]}" ${devices[@]+"${devices[@]}"} || code=$?
+	if [ "$power_cut" ]; then
+		boot "$1" "$run/initramfs" "$log" "${options[@]}" -pidfile "$run/pid" |
+			wait_for_cut || code=$?
+	else
+		boot "$1" "$run/initramfs" "$log" "${options[@]}" || code=$?
+	fi
+}
+
+# What the program says is passed on, and one line heard.
+wait_for_cut() {
+	local line
+	while IFS= read -r line || [ "$line" ]; do
+		if [ "$line" = 'power cut' ]; then
+			: >"$run/cut"
+			kill -KILL "$(cat "$run/pid")" || true
+		fi
+		printf '%s\n' "$line"
+	done
 }
 
 # QEMU was ended, for the time that it took.
@@ -345,7 +368,10 @@ if [ -n "$found" ]; then
 	head -n 20 <<<"$found" >&2
 fi
 grep -o 'guest: .*\(failed\|was killed\|cannot\).*' "$log" >&2 || true
-if timed_out; then
+if [ -e "$run/cut" ] && [ -z "$found" ]; then
+	[ "$keep" ] || rm -f "$log"
+	exit 124
+elif timed_out; then
 	die "$name: the guest hung: it did not end in $timeout s; its log is $log"
 elif tripped; then
 	# tap.sh looks for that

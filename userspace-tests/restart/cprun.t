@@ -6,27 +6,22 @@
 # cprun, this machine's in a guest: a program that knows nothing is killed in all ways,
 # started again by the same command, and its result is what it is undisturbed.
 . "$(dirname "$0")/../lib/host.sh"
+. "$top/scripts/disk.sh"
+PATH=$PATH:/usr/sbin:/sbin
 
 if kernel_is_too_old; then
 	echo "1..0 # SKIP the C library that cprun is linked with wants Linux $wants"
 	exit 0
 fi
-plan 29
+plan 32
 
 saw=$RUN_DIR/make
 make -s -C "$tools" OUT="$RUN_DIR/tools" >"$saw" 2>&1
 ok "cprun is built"
 
-add=(--add "$RUN_DIR/tools/cprun:/cprun" --add "$RUN_DIR/tools/cpimg:/cpimg")
-programs=()
+add=(--with "$RUN_DIR/tools/cprun:/cprun" --with "$RUN_DIR/tools/cpimg:/cpimg")
 for program in sh cat chmod dd ls mkdir rm setpriv sleep truncate; do
-	programs+=("$(type -P "$program")")
-	add+=(--add "$(type -P "$program"):/bin/$program")
-done
-mapfile -t libraries < <(ldd "$RUN_DIR/tools/cprun" "${programs[@]}" |
-	sed -nE 's/^[[:space:]](.* => )?(\/[^ ]+) \(.*/\2/p' | sort -u)
-for file in "${libraries[@]}"; do
-	add+=(--add "$file:$file")
+	add+=(--with "$(type -P "$program"):/bin/$program")
 done
 
 # What each script begins with. "dir" is on a disk, and belongs to the user.
@@ -193,7 +188,9 @@ dd if=/dev/zero of=fill bs=64k 2>/dev/null
 sleep 3; rm fill; sleep 2
 wait $!; echo "status $?"
 set -- d/0001/2-cp*; echo "left $#"
-/cpimg verify "$(/cpimg list --newest d/0001)"; echo "verify $?"'
+/cpimg verify "$(/cpimg list --newest d/0001)"; echo "verify $?"
+/cprun -d e sh -c "dd if=/dev/zero of=fill bs=1k 2>/dev/null; echo none >/disk2/x/none || echo full"
+echo "ended $?"; cat e/done'
 has '^status 0'
 ok "a full disk: the program goes on"
 [ "$(number '^cprun: process 2: saving it in d/0001: No space left on device; the program goes on')" = 1 ] &&
@@ -201,6 +198,8 @@ ok "a full disk: the program goes on"
 ok "a full disk: that is said once, and when there is room again"
 has '^verify 0'
 ok "a full disk: what is there is whole"
+has '^full' && has '^ended 0' && has '^0.?$'
+ok "a full disk: that the program has ended well is known all the same"
 
 in_guest root -- '
 /cprun --every 1 -d d $program & wait_for has_images d/0001 2
@@ -208,3 +207,34 @@ kill -9 $!; wait $!
 /cprun --every 1 -d d -v $program; echo "status $?"; as_whole'
 has '^status 0' && has "^$result" && has 'the program goes on from there' && has '^the log is whole'
 ok "root: in no user namespace, it goes on"
+
+# The power is cut while nothing but cprun has a reason to write to the disk what the program
+# has written; another guest, of the same disk, goes on.
+cat >"$RUN_DIR/power.sh" <<'END'
+# the archive that guests boot has another time each time
+cat /tests/steady >steady && chmod +x steady
+/cprun --every 0.5 -d d -v ./steady log 60 100 &
+wait_for has_images d/0001 7
+echo "power cut"
+sleep 60
+END
+cat >"$RUN_DIR/power2.sh" <<'END'
+/cprun --every 1 -d d -v ./steady log 60 100; echo "status $?"
+as_whole
+END
+new_ext4 "$RUN_DIR/power.img" 64
+for script in power power2; do
+	(echo dir=/disk/power; cat "$RUN_DIR/common" "$RUN_DIR/$script.sh") >"$RUN_DIR/script"
+	saw=$RUN_DIR/$script
+	"$GUEST" --kernel "${CP_VARIANT:-normal}" --mem 512 --smp 2 --timeout 580 --power-cut --disk "$RUN_DIR/power.img" \
+		"${add[@]}" --add "$RUN_DIR/script:/script" -- /bin/sh -c \
+		"export PATH=/bin; mkdir -p /disk/power && chmod 777 /disk/power && exec setpriv --reuid=1000 --regid=1000 --clear-groups sh /script" \
+		>"$saw" 2>&1
+	status=$?
+	if [ "$script" = power ]; then
+		[ "$status" = 124 ] && has '^power cut'
+		ok "the power is cut"
+	fi
+done
+has '^status 0' && has "^$result" && has 'the program goes on from there' && has '^the log is whole' && ! has 'is gone'
+ok "after a power cut the program's files are as long as its image wants them"

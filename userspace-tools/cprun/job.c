@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The folder of a job: "job" says what is run, "lock" is locked while it runs, "done" is
- * there once it has ended well, and each start has a folder of its own, 0001, 0002 ...: its
- * images, and "from", which image it went on from.
+ * there once it has ended well, and is called ".done" till then, when the disk may be full;
+ * and each start has a folder of its own, 0001, 0002 ...: its images, and "from", which image
+ * it went on from.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include "cprun.h"
 
 #define JOB_VERSION	"cprun 1\n"
+#define NOT_DONE	".done"
 #define MAX_JOB		(16 << 20)	/* no command is as long */
 #define LOCK_TRIES	20		/* a tenth of a second each */
 
@@ -404,6 +406,25 @@ int job_from(const struct job *job, const char *image, const uint8_t *id)
 	return bad ? CPRUN_FAILED : 0;
 }
 
+/* What says that it has ended is not there, but ready: then only its name is to change. */
+static int not_done(const struct job *job)
+{
+	char *done = in_dir(job, "done"), *ready = in_dir(job, NOT_DONE);
+	int status = CPRUN_FAILED;
+
+	if (done && ready) {
+		if (!rename(done, ready) || !access(ready, F_OK))
+			status = 0;
+		else if (errno == ENOENT)
+			status = write_file(ready, "0\n") ? CPRUN_FAILED : 0;
+		else
+			problem("%s: renaming: %s", done, strerror(errno));
+	}
+	free(done);
+	free(ready);
+	return status;
+}
+
 /**
  * job_begin() - make the folder of a new generation
  * @job: the job, opened and checked
@@ -413,11 +434,8 @@ int job_from(const struct job *job, const char *image, const uint8_t *id)
  */
 int job_begin(struct job *job, bool go_on)
 {
-	char *done = in_dir(job, "done");
 	int status = CPRUN_FAILED;
 
-	if (!done)
-		return CPRUN_FAILED;
 	job->generation = last_generation(job) + 1;
 	job->folder = generation_folder(job, job->generation);
 	if (job->folder) {
@@ -431,12 +449,7 @@ int job_begin(struct job *job, bool go_on)
 		status = go_on ? 0 : job_from(job, NULL, NULL);
 	if (!status && !go_on)
 		status = write_job(job);
-	if (!status && unlink(done) && errno != ENOENT) {
-		problem("%s: removing: %s", done, strerror(errno));
-		status = CPRUN_FAILED;
-	}
-	free(done);
-	return status;
+	return status ? status : not_done(job);
 }
 
 /* Remove a folder of images, or one that has none yet. */
@@ -481,7 +494,7 @@ void job_remove_older(const struct job *job)
  */
 void job_undo(struct job *job)
 {
-	static const char *const names[] = { "job", "lock" };
+	static const char *const names[] = { "job", "lock", NOT_DONE };
 
 	/* what is older is hidden by one that began anew: that stays */
 	if (job->folder && (job->made || !began_anew(job, job->generation)))
@@ -500,9 +513,17 @@ void job_undo(struct job *job)
 /* The program has ended, and well. */
 int job_done(const struct job *job)
 {
-	char *path = in_dir(job, "done");
-	int bad = !path || write_file(path, "0\n");
+	char *done = in_dir(job, "done"), *ready = in_dir(job, NOT_DONE);
+	int bad = !done || !ready;
 
-	free(path);
+	if (!bad && rename(ready, done)) {
+		/* somebody removed it */
+		bad = write_file(done, "0\n");
+	} else if (!bad && cp_sync_path(job->dir) && errno != EOPNOTSUPP) {
+		problem("%s: writing: %s", done, strerror(errno));
+		bad = 1;
+	}
+	free(done);
+	free(ready);
 	return bad ? CPRUN_FAILED : 0;
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cprun.h"
@@ -86,10 +87,112 @@ static char *image_path(const struct job *job, const char *name)
 	return asprintf(&path, "%s/%s", job->folder, name) < 0 ? NULL : path;
 }
 
-/* The image, and its parents that are not safe yet; then the folder. 0, or the errno. */
+/* File systems that were made safe for this image. */
+struct places {
+	dev_t	dev[32];
+	size_t	count;
+};
+
+/* The file system of @path, once. A name that is gone has nothing to be found again by. */
+static int sync_place(struct places *places, const char *path)
+{
+	struct stat st;
+	int fd, error;
+
+	if (stat(path, &st) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+		return 0;
+	for (size_t i = 0; i < places->count; i++) {
+		if (places->dev[i] == st.st_dev)
+			return 0;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 && errno == EACCES)
+		fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : errno;
+	error = syncfs(fd) ? errno : 0;
+	close(fd);
+	if (!error && places->count < sizeof(places->dev) / sizeof(*places->dev))
+		places->dev[places->count++] = st.st_dev;
+	return error;
+}
+
+/* Where the program has files open for writing. */
+static int sync_open(struct places *places, pid_t program)
+{
+	char path[300];
+	struct dirent *entry;
+	int error = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", program);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		struct stat st;
+		int bad;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%s", program, entry->d_name);
+		/* the link's own mode says what it may do */
+		if (lstat(path, &st) || !S_ISLNK(st.st_mode) || !(st.st_mode & 0200))
+			continue;
+		bad = sync_place(places, path);
+		if (bad)
+			error = bad;
+	}
+	if (dir)
+		closedir(dir);
+	return error;
+}
+
+/* And where it has mapped some, and may have closed them. */
+static int sync_mapped(struct places *places, pid_t program)
+{
+	char path[64], *line = NULL;
+	size_t size = 0;
+	int error = 0;
+	FILE *from;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", program);
+	from = fopen(path, "re");
+	while (from && getline(&line, &size, from) > 0) {
+		char *name = strchr(line, '/'), perms[5];
+		int bad;
+
+		if (!name || sscanf(line, "%*s %4s", perms) != 1 || perms[1] != 'w' ||
+		    perms[3] != 's')
+			continue;
+		name[strcspn(name, "\n")] = 0;
+		bad = sync_place(places, name);
+		if (bad)
+			error = bad;
+	}
+	free(line);
+	if (from)
+		fclose(from);
+	return error;
+}
+
+/*
+ * What the program has written until the image, also to files that it has closed: after a
+ * power cut an image is of no use whose files are shorter than they were. 0, or the errno.
+ */
+static int sync_files(const struct saving *s)
+{
+	struct places places = { .count = 0 };
+	int started = sync_place(&places, ".");
+	int opened = sync_open(&places, s->program);
+	int mapped = sync_mapped(&places, s->program);
+
+	return started ? started : opened ? opened : mapped;
+}
+
+/*
+ * The program's files, the image, and its parents that are not safe yet; then the folder.
+ * 0, or the errno.
+ */
 static int make_safe(const struct saving *s, const struct cp_result *r)
 {
-	int error = 0;
+	int error = sync_files(s);
 
 	for (uint64_t n = s->synced; n <= r->n; n++) {
 		char name[CP_NAME_SIZE], *path;
