@@ -452,6 +452,7 @@ measured diff chain/7-cp5000 $last && has 'differ: 1024 '
 ok "diff: 10,000 images"
 measured map -o long.svg $last && picture long.svg 'len(columns) == 10000'
 ok "map: 10,000 images"
+rm -f long.out
 measured extract -o long.out $last 0x30000000 +4M && $python -c '
 import sys
 b = open("long.out", "rb").read()

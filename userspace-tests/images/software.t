@@ -69,6 +69,7 @@ ok "there were twenty checkpoints and more"
 grep -v '^# ' "$saw" | cmp "$RUN_DIR/expected" - >&2
 ok "and it says the same as without us"
 
+mapfile -t libraries < <(ldd "$program" | grep -o '/[^ ]*')
 saw=$RUN_DIR/gdb
 timeout 120 gdb -nx -batch -iex "set debuginfod enabled off" \
 	-iex "set solib-search-path $TESTS_DIR" "$program" -c "$RUN_DIR/image" -ex 'info sharedlibrary' -ex backtrace >"$saw" 2>&1
