@@ -38,7 +38,7 @@ program gawk out /usr/bin/gawk -f /home/work/words.awk /home/work/text /home/wor
 program bc out /usr/bin/bc -lq /home/work/digits.bc
 program openssl 'secret' /usr/bin/openssl enc -aes-256-cbc -pbkdf2 -iter 3000000 -S 0011223344556677 \
 	-pass pass:none -in /home/work/text -out secret
-program cc1 'large.s' /usr/lib/gcc/x86_64-linux-gnu/12/cc1 -quiet -O2 -fpreprocessed /home/work/large.i -o large.s
+program cc1 'large.s' "$(gcc -print-prog-name=cc1)" -quiet -O2 -fpreprocessed /home/work/large.i -o large.s
 program solver out /home/work/toil solver 30000
 program writer 'appended sought mapped out' /home/work/toil writer 9000
 program signals out /home/work/toil signals 3000
