@@ -43,6 +43,19 @@ kernel_is_too_old() {	# what they want goes to wants
 		[ "$(printf '%s\n' "$wants" "$KERNEL" | sort -V | head -n 1)" != "$wants" ]
 }
 
+# The plan of a test that runs this machine's tools in a guest, if it can; its first test
+# is that they are built, in $RUN_DIR/tools.
+plan_with_tools() {	# NUMBER
+	if kernel_is_too_old; then
+		echo "1..0 # SKIP the C library that the tools are linked with wants Linux $wants"
+		exit 0
+	fi
+	plan "$1"
+	saw=$RUN_DIR/make
+	make -s -C "$tools" OUT="$RUN_DIR/tools" >"$saw" 2>&1
+	ok "the tools are built"
+}
+
 skip() {	# DESCRIPTION REASON
 	count=$((count + 1))
 	echo "ok $count $1 # SKIP $2"

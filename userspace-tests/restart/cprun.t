@@ -9,15 +9,7 @@
 . "$top/scripts/disk.sh"
 PATH=$PATH:/usr/sbin:/sbin
 
-if kernel_is_too_old; then
-	echo "1..0 # SKIP the C library that cprun is linked with wants Linux $wants"
-	exit 0
-fi
-plan 32
-
-saw=$RUN_DIR/make
-make -s -C "$tools" OUT="$RUN_DIR/tools" >"$saw" 2>&1
-ok "cprun is built"
+plan_with_tools 32
 
 add=(--with "$RUN_DIR/tools/cprun:/cprun" --with "$RUN_DIR/tools/cpimg:/cpimg")
 for program in sh cat chmod dd ls mkdir rm setpriv sleep truncate; do
