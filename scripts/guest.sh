@@ -220,7 +220,7 @@ for file in ${with[@]+"${with[@]}"}; do
 	[ -e "$file" ] || file=${file%:/*}
 	while read -r library; do
 		add+=("$library:$library")
-	done < <(ldd "$file" | sed -nE 's/^[[:space:]](.* => )?(\/[^ ]+) \(.*/\2/p')
+	done < <(libraries_of "$file")
 done
 for file in ${add[@]+"${add[@]}"}; do
 	path=/tests/$(basename "$file")

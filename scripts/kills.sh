@@ -20,28 +20,31 @@ out=$BUILD/run/kills
 system=$out/system.img
 root=$out/root
 
-# Each takes half a minute or so in a guest that is emulated. name_of, command_of,
-# results_of: what runs, and what it leaves; "out" is its standard output.
+# What runs, and what it leaves; "out" is its standard output. Each takes half a minute or
+# so in a guest that is emulated, in a folder beside "work", which is what it works on.
+# What has no folder here is Debian's.
 declare -A command results
 programs=()
-program() {	# NAME RESULTS COMMAND...
-	programs+=("$1")
-	results[$1]=$2
-	shift 2
-	command[${programs[-1]}]=$(printf '%q ' "$@")
+program() {	# NAME RESULTS PROGRAM ARGUMENTS...
+	local name=$1 path=$3
+	programs+=("$name")
+	results[$name]=$2
+	shift 3
+	[[ $path == */* ]] || path=$(PATH=/usr/bin:/bin type -P "$path") || die "$name: there is no $path"
+	command[$name]=$(printf '%q ' "$path" "$@")
 }
-program python out /usr/bin/python3 /home/work/threads.py 160
-program xz out /usr/bin/xz -T2 -9e -k --block-size=1MiB -c /home/work/text
-program sqlite out /usr/bin/sqlite3 -init /home/work/rows.sql db .quit
-program lua out /usr/bin/lua5.4 /home/work/queens.lua 9
-program gawk out /usr/bin/gawk -f /home/work/words.awk /home/work/text /home/work/text
-program bc out /usr/bin/bc -lq /home/work/digits.bc
-program openssl 'secret' /usr/bin/openssl enc -aes-256-cbc -pbkdf2 -iter 3000000 -S 0011223344556677 \
-	-pass pass:none -in /home/work/text -out secret
-program cc1 'large.s' "$(gcc -print-prog-name=cc1)" -quiet -O2 -fpreprocessed /home/work/large.i -o large.s
-program solver out /home/work/toil solver 30000
-program writer 'appended sought mapped out' /home/work/toil writer 9000
-program signals out /home/work/toil signals 3000
+program python out python3 ../work/threads.py 160
+program xz out xz -T2 -9e -k --block-size=1MiB -c ../work/text
+program sqlite out sqlite3 -init ../work/rows.sql db .quit
+program lua out lua5.4 ../work/queens.lua 9
+program gawk out gawk -f ../work/words.awk ../work/text ../work/text
+program bc out bc -lq ../work/digits.bc
+program openssl secret openssl enc -aes-256-cbc -pbkdf2 -iter 3000000 -S 0011223344556677 \
+	-pass pass:none -in ../work/text -out secret
+program cc1 large.s "$(gcc -print-prog-name=cc1)" -quiet -O2 -fpreprocessed ../work/large.i -o large.s
+program solver out ../work/toil solver 30000
+program writer 'appended sought mapped out' ../work/toil writer 9000
+program signals out ../work/toil signals 3000
 
 wanted=("$@")
 [ "${#wanted[@]}" -gt 0 ] || wanted=("${programs[@]}")
@@ -141,28 +144,26 @@ put() {	# PATH...
 }
 
 pack() {
-	local name words files=()
+	local name words python files=() libraries
 	rm -rf "$root"
-	mkdir -p "$root"/{bin,dev,home/work,images,proc,sys,tmp,usr/bin}
+	mkdir -p "$root"/{bin,dev,jobs/work,images,proc,sys,tmp,usr/bin}
 	put "$BUILD/tools/cprun"
 	mv "$root$BUILD/tools/cprun" "$root/bin/cprun"
-	cp "$tests/toil" "$root/home/work/"
+	cp "$tests/toil" "$root/jobs/work/"
 	for name in "${programs[@]}"; do
 		eval "words=(${command[$name]})"
 		# shellcheck disable=SC2154	# it is set there
-		[[ ${words[0]} != /usr/* ]] || files+=("${words[0]}")
+		[[ ${words[0]} != /* ]] || files+=("${words[0]}")
 	done
 	put "${files[@]}"
-	while read -r name; do
-		put "$name"
-	done < <(ldd "$BUILD/tools/cprun" "${files[@]}" /usr/lib/python3*/lib-dynload/*.so |
-		sed -nE 's/^[[:space:]](.* => )?(\/[^ ]+) \(.*/\2/p' | sort -u)
-	# python's own library, without what others have put there
-	words=$(cd /usr/lib && echo python3.[0-9]*)
-	mkdir -p "$root/usr/lib"
-	cp -a "/usr/lib/$words" "$root/usr/lib/"
-	rm -rf "$root/usr/lib/$words"/{test,idlelib,lib2to3,ensurepip,config-*}
-	write_work "$root/home/work"
+	# its own library, without what others have put there
+	python=$(/usr/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
+	mkdir -p "$root${python%/*}"
+	cp -a "$python" "$root${python%/*}/"
+	rm -rf "$root$python"/{test,idlelib,lib2to3,ensurepip,config-*}
+	mapfile -t libraries < <(libraries_of "$BUILD/tools/cprun" "${files[@]}" "$python"/lib-dynload/*.so)
+	put "${libraries[@]}"
+	write_work "$root/jobs/work"
 	chmod -R u=rwX,go=rX "$root"
 	new_ext4 "$system" 700 -d "$root"
 }

@@ -10,6 +10,11 @@ say() {
 	printf '%s\n' "$*" >&2
 }
 
+# The libraries that programs of this machine are linked with.
+libraries_of() {	# PROGRAM...
+	ldd "$@" | sed -nE 's/^[[:space:]](.* => )?(\/[^ ]+) \(.*/\2/p' | sort -u
+}
+
 # What was tried, on what, what went wrong, what to do.
 die() {
 	printf '%s: %s\n' "$(basename "$0")" "$*" >&2

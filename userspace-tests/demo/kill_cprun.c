@@ -5,7 +5,6 @@
  * by the same command. What it says and what it wrote have to be the same. FOLDER gets all.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>

@@ -51,14 +51,6 @@ static unsigned int chance(unsigned int n)
 	return n ? rand_r(&seed) % n : 0;
 }
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
 /*
  * One life of the program
  */
@@ -94,7 +86,7 @@ static int listen_to(int fd, int most, double deadline, bool *saving)
 
 	for (;;) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
-		double left = deadline - now();
+		double left = deadline - cp_now();
 		char *end;
 		ssize_t n;
 
@@ -158,7 +150,7 @@ static pid_t start(const char *every, const char *out, int *fd)
 static int live(const char *every, const char *out, int lines)
 {
 	static double a_line = 0.1;	/* how long one takes */
-	double begun = now();
+	double begun = cp_now();
 	bool saving = false;
 	int fd, status, n;
 	pid_t pid = start(every, out, &fd);
@@ -169,14 +161,14 @@ static int live(const char *every, const char *out, int lines)
 	}
 	n = listen_to(fd, lines, begun + 1e6, &saving);
 	if (n > 0)
-		a_line = (now() - begun) / n;
+		a_line = (cp_now() - begun) / n;
 	/* Half of the time at once: what is short, as a checkpoint, is met as well. */
 	if (n >= 0)
-		n = listen_to(fd, -1, now() + a_line * chance(1000) /
+		n = listen_to(fd, -1, cp_now() + a_line * chance(1000) /
 			      (chance(2) ? 1000 : 100000), &saving);
 	if (n >= 0) {
 		kill(pid, SIGKILL);
-		listen_to(fd, -1, now() + 60, &saving);
+		listen_to(fd, -1, cp_now() + 60, &saving);
 	}
 	close(fd);
 	waitpid(pid, &status, 0);
@@ -468,10 +460,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	first = seed;
-	alone = now();
+	alone = cp_now();
 	if (live("0", "/tmp/alone", -1))
 		return 1;
-	alone = now() - alone;
+	alone = cp_now() - alone;
 	printf("undisturbed and without checkpoints it takes %.1f s (seed %u)\n",
 	       alone, first);
 	fflush(stdout);

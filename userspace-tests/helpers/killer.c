@@ -3,10 +3,10 @@
  * killer [--undisturbed] [--under 'CPRUN ...'] [--seed N] [--result FILE]... NAME [KILL:MS]...
  *	-- COMMAND...
  *
- * Runs a command of the system on /disk, as its user 1000, in /home/NAME: undisturbed, which
- * leaves its results in /home/NAME.good; or under cprun, which is killed, and started again
+ * Runs a command of the system on /disk, as its user 1000, in /jobs/NAME: undisturbed, which
+ * leaves its results in /jobs/NAME.good; or under cprun, which is killed, and started again
  * by the same command, until the program has ended and there are no more KILLs. What it
- * leaves has to be what is in /home/NAME.good. MS milliseconds after cprun has started
+ * leaves has to be what is in /jobs/NAME.good. MS milliseconds after cprun has started
  *
  *	cprun		cprun is killed,
  *	space		process 1 of its space,
@@ -37,13 +37,15 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "cp_test.h"
 
 #define USER		1000
 #define MAX_RESULTS	8
 #define CP_CHECKPOINT	"602 "		/* as /proc/PID/syscall has it */
 #define FILL		"/images/fill"
+#define LEFT		"/images/left"
 #define LIMIT		900		/* seconds that a program has to end */
 
 static char *const guest_env[] = {
@@ -65,14 +67,6 @@ struct run {
 	long	out;		/* bytes of the standard output, before */
 	bool	refused;	/* there is no room for it */
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
 
 __attribute__((noreturn, format(printf, 2, 3)))
 static void end(int status, const char *fmt, ...)
@@ -146,22 +140,24 @@ static pid_t start(char *const *argv, int err)
  * A program that begins anew, as there is no image yet, appends to what the one before it
  * has left: that is not of its result. Kept on the disk, for after a power cut.
  */
-static long left_before(long set)
+static void note_left(long bytes)
 {
-	FILE *file;
+	FILE *file = fopen(LEFT, "w");
 
-	if (set >= 0) {
-		file = fopen("/images/left", "w");
-		TRY(file && fprintf(file, "%ld\n", set) > 0 && !fflush(file) &&
-		    !fsync(fileno(file)) && !fclose(file));
-		return set;
-	}
-	file = fopen("/images/left", "r");
+	TRY(file && fprintf(file, "%ld\n", bytes) > 0 && !fflush(file) &&
+	    !fsync(fileno(file)) && !fclose(file));
+}
+
+static long left_before(void)
+{
+	FILE *file = fopen(LEFT, "r");
+	long bytes;
+
 	if (!file)
 		return 0;
-	TRY(fscanf(file, "%ld", &set) == 1);
+	TRY(fscanf(file, "%ld", &bytes) == 1);
 	fclose(file);
-	return set;
+	return bytes;
 }
 
 static long size_of_out(void)
@@ -187,7 +183,7 @@ static void begin(struct run *r)
 	argv[n] = NULL;
 	TRY(!pipe2(pipe, O_CLOEXEC));
 	*r = (struct run) {
-		.pid = start(argv, pipe[1]), .from = pipe[0], .began = now(), .status = -1,
+		.pid = start(argv, pipe[1]), .from = pipe[0], .began = cp_now(), .status = -1,
 		.out = size_of_out(),
 	};
 	close(pipe[1]);
@@ -196,9 +192,9 @@ static void begin(struct run *r)
 
 static void heard(struct run *r, const char *line)
 {
-	printf("%7.2f %s\n", now() - r->began, line);
+	printf("%7.2f %s\n", cp_now() - r->began, line);
 	if (strstr(line, "begins anew"))
-		left_before(r->out);
+		note_left(r->out);
 	r->refused |= !!strstr(line, strerror(ENOSPC));
 }
 
@@ -239,11 +235,11 @@ static bool has_ended(struct run *r)
 /* True: it ended before. */
 static bool let_run(struct run *r, double seconds)
 {
-	double until = now() + seconds;
+	double until = cp_now() + seconds;
 
 	while (!has_ended(r)) {
 		struct pollfd wait = { .fd = r->from, .events = POLLIN };
-		double left = until - now();
+		double left = until - cp_now();
 
 		if (left <= 0)
 			return false;
@@ -365,10 +361,10 @@ static void fill(void)
 /* The process that makes an image, or 0: none did, for ten seconds, or it ended before. */
 static pid_t wait_for_checkpoint(struct run *r)
 {
-	double until = now() + 10;
+	double until = cp_now() + 10;
 	pid_t pid;
 
-	while (now() < until && !has_ended(r)) {
+	while (cp_now() < until && !has_ended(r)) {
 		pid = find(is_saving, 0);
 		if (pid)
 			return pid;
@@ -392,7 +388,7 @@ static void compare(void)
 		if (!a || !b)
 			end(1, "FAILED: %s: %s", a ? theirs : ours, strerror(errno));
 		if (!strcmp(results[i], "out"))
-			fseek(a, left_before(-1), SEEK_SET);
+			fseek(a, left_before(), SEEK_SET);
 		do {
 			x = getc(a);
 			y = getc(b);
@@ -419,7 +415,7 @@ static void remove_results(void)
 
 static void undisturbed(void)
 {
-	double began = now();
+	double began = cp_now();
 	pid_t pid = start(command, fcntl(1, F_DUPFD, 3));
 	int status;
 
@@ -433,7 +429,7 @@ static void undisturbed(void)
 		snprintf(to, sizeof(to), "%s/%s", good, results[i]);
 		TRY(!rename(from, to));
 	}
-	printf("undisturbed: %.1f s\n", now() - began);
+	printf("undisturbed: %.1f s\n", cp_now() - began);
 }
 
 /* All of it is to be gone at once: cprun says that nothing outlives it. */
@@ -443,7 +439,7 @@ static void ended(struct run *r, const char *kill)
 		show_processes(r->pid);
 		end(1, "FAILED: %s: cprun has not ended in a minute", kill);
 	}
-	printf("killed: %s after %.2f s, status %d\n", kill, now() - r->began, r->status);
+	printf("killed: %s after %.2f s, status %d\n", kill, cp_now() - r->began, r->status);
 	fflush(stdout);
 }
 
@@ -457,10 +453,10 @@ static void at_end(struct run *r)
 	}
 	if (r->status)
 		end(1, "FAILED: it has ended with status %d", r->status);
-	printf("ended: after %.2f s\n", now() - r->began);
+	printf("ended: after %.2f s\n", cp_now() - r->began);
 	compare();
 	remove_results();
-	left_before(0);
+	note_left(0);
 }
 
 /* A start that finds no room may say so; else it goes on as usual. */
@@ -486,7 +482,7 @@ static void start_without_room(void)
 
 static void cut_power(struct run *r, const char *kill)
 {
-	printf("killed: %s after %.2f s\npower cut\n", kill, now() - r->began);
+	printf("killed: %s after %.2f s\npower cut\n", kill, cp_now() - r->began);
 	fflush(stdout);
 	let_run(r, 60);
 	end(2, "the power was not cut");
@@ -583,8 +579,8 @@ int main(int argc, char **argv)
 	name = argv[optind];
 	command = argv + i + 1;
 	argv[i] = NULL;
-	snprintf(home, sizeof(home), "/home/%s", name);
-	snprintf(good, sizeof(good), "/home/%s.good", name);
+	snprintf(home, sizeof(home), "/jobs/%s", name);
+	snprintf(good, sizeof(good), "/jobs/%s.good", name);
 	change_root();
 	make_home(home);
 	make_home(good);

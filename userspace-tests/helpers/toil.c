@@ -154,8 +154,9 @@ static void on_stack_of_its_own(void)
 
 static void on_tick(int sig)
 {
-	uint64_t x = state + (unsigned int)sig * 0;
+	uint64_t x = state;
 
+	(void)sig;
 	on_stack_of_its_own();
 	for (int i = 0; i < 200000; i++)
 		x = next(x);

@@ -278,28 +278,20 @@ static bool has_oom_score_adj(pid_t pid, int wanted)
 	return got;
 }
 
-static bool set_oom_score_adj(int adj)
-{
-	FILE *f = fopen("/proc/self/oom_score_adj", "w");
-	bool done = f && fprintf(f, "%d\n", adj) > 0;
-
-	return f && !fclose(f) && done;
-}
-
 /* Groups and the OOM killer's liking are not the program's: whoever restarts it gives its own. */
 TEST_F(comes_back, with_what_the_caller_has)
 {
 	gid_t then[] = { 7, 8 }, now[] = { 9 };
 
 	ASSERT_EQ(0, setgroups(2, then));
-	ASSERT_TRUE(set_oom_score_adj(300));
+	ASSERT_EQ(0, cp_write_file("/proc/self/oom_score_adj", "300"));
 	START("memory");
 	EXPECT_TRUE(has_groups(self->pid, "7 8 "));
 	EXPECT_TRUE(has_oom_score_adj(self->pid, 300));
 	SAVE(0);
 	cp_kill(self->pid);
 	ASSERT_EQ(0, setgroups(1, now));
-	ASSERT_TRUE(set_oom_score_adj(100));
+	ASSERT_EQ(0, cp_write_file("/proc/self/oom_score_adj", "100"));
 	OPEN(self->result.name);
 	RESTART();
 	EXPECT_TRUE(has_groups(self->pid, "9 "));

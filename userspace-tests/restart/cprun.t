@@ -54,6 +54,7 @@ as_whole() {
 }
 END
 
+disk=64
 # in_guest NAME [OPTIONS...] -- SCRIPT: as a user, unless it is called root
 in_guest() {
 	local name=$1 options=() user=(/bin/setpriv --reuid=1000 --regid=1000 --clear-groups)
@@ -66,7 +67,7 @@ in_guest() {
 	} >"$RUN_DIR/$name.sh"
 	[ "$name" != root ] || user=()
 	saw=$RUN_DIR/$name
-	"$GUEST" --kernel "${CP_VARIANT:-normal}" --mem 512 --smp 2 --timeout 580 --disk 64 \
+	"$GUEST" --kernel "${CP_VARIANT:-normal}" --mem 512 --smp 2 --timeout 580 --disk "$disk" \
 		--log "$RUN_DIR/$name.log" ${options[@]+"${options[@]}"} "${add[@]}" --add "$RUN_DIR/$name.sh:/script" -- /bin/sh -c \
 		"export PATH=/bin; mkdir /disk/$name && chmod 777 /disk/$name && { [ ! -d /disk2 ] || chmod 777 /disk2; } && exec ${user[*]} sh /script" >"$saw" 2>&1
 }
@@ -212,31 +213,19 @@ ok "root: in no user namespace, it goes on"
 
 # The power is cut while nothing but cprun has a reason to write to the disk what the program
 # has written; another guest, of the same disk, goes on.
-cat >"$RUN_DIR/power.sh" <<'END'
+disk=$RUN_DIR/power.img
+new_ext4 "$disk" 64
+in_guest power --power-cut -- '
 # the archive that guests boot has another time each time
 cat /tests/steady >steady && chmod +x steady
 /cprun --every 0.5 -d d -v ./steady log 60 100 &
 wait_for has_images d/0001 7; wait_for can_go_on d/0001
 echo "power cut"
-sleep 60
-END
-cat >"$RUN_DIR/power2.sh" <<'END'
+sleep 60'
+[ $? = 124 ] && has '^power cut'
+ok "the power is cut"
+in_guest power_again -- 'cd ../power
 /cprun --every 1 -d d -v ./steady log 60 100; echo "status $?"
-as_whole
-END
-new_ext4 "$RUN_DIR/power.img" 64
-for script in power power2; do
-	(echo dir=/disk/power; cat "$RUN_DIR/common" "$RUN_DIR/$script.sh") >"$RUN_DIR/script"
-	saw=$RUN_DIR/$script
-	"$GUEST" --kernel "${CP_VARIANT:-normal}" --mem 512 --smp 2 --timeout 580 --power-cut --disk "$RUN_DIR/power.img" \
-		"${add[@]}" --add "$RUN_DIR/script:/script" -- /bin/sh -c \
-		"export PATH=/bin; mkdir -p /disk/power && chmod 777 /disk/power && exec setpriv --reuid=1000 --regid=1000 --clear-groups sh /script" \
-		>"$saw" 2>&1
-	status=$?
-	if [ "$script" = power ]; then
-		[ "$status" = 124 ] && has '^power cut'
-		ok "the power is cut"
-	fi
-done
+as_whole'
 has '^status 0' && has "^$result" && has 'the program goes on from there' && has '^the log is whole' && ! has 'is gone'
 ok "after a power cut the program's files are as long as its image wants them"

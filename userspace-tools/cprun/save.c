@@ -112,7 +112,7 @@ static int sync_place(struct places *places, const char *path)
 		return errno == ENOENT ? 0 : errno;
 	error = syncfs(fd) ? errno : 0;
 	close(fd);
-	if (!error && places->count < sizeof(places->dev) / sizeof(*places->dev))
+	if (places->count < sizeof(places->dev) / sizeof(*places->dev))
 		places->dev[places->count++] = st.st_dev;
 	return error;
 }
